@@ -1,0 +1,139 @@
+//! One writer, many readers, each with a `Latest` of its own: a slow one gets newer values, not later ones, and delays
+//! nobody, unless every value matters, when the slowest sets the pace.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use event_listener::{Event, listener};
+
+use crate::latest::{Latest, Writer, latest_of};
+
+#[derive(Debug)]
+pub struct Fanout<T> {
+    readers: Mutex<Vec<Writer<T>>>,
+    /// Rings when a reader comes, waits or leaves, and when the fan-out closes.
+    wanted: Arc<Event>,
+    every: bool,
+}
+
+impl<T: Clone> Fanout<T> {
+    /// `every`: no reader may miss a value, so writers wait for all of them.
+    pub fn new(every: bool) -> Fanout<T> {
+        Fanout { readers: Mutex::default(), wanted: Arc::default(), every }
+    }
+
+    pub fn subscribe(&self) -> Latest<T> {
+        let (writer, reader) = latest_of(self.wanted.clone());
+        self.with(|readers| readers.push(writer));
+        self.wanted.notify(usize::MAX);
+        reader
+    }
+
+    pub fn readers(&self) -> usize {
+        self.with(|readers| readers.len())
+    }
+
+    /// Waits until somebody reads at all.
+    pub async fn until_read(&self) {
+        self.until(|readers| !readers.is_empty()).await;
+    }
+
+    /// Waits until a value is worth making: one reader wants it, or with `every` there are readers and all want it.
+    pub async fn until_wanted(&self) {
+        if self.every {
+            self.until(|readers| !readers.is_empty() && readers.iter().all(Writer::wanted)).await;
+        } else {
+            self.until(|readers| readers.iter().any(Writer::wanted)).await;
+        }
+    }
+
+    /// Waits until all readers are done with what they got, or have left.
+    pub async fn until_settled(&self) {
+        self.until(|readers| readers.iter().all(Writer::wanted)).await;
+    }
+
+    /// Gives the value to every reader; those still busy get it in place of the one they had not taken.
+    pub fn put(&self, value: T) {
+        self.with(|readers| {
+            for reader in readers.iter() {
+                reader.put(value.clone());
+            }
+        });
+    }
+
+    /// Ends all readers, once they took what is there.
+    pub fn close(&self) {
+        self.with(|readers| readers.clear());
+    }
+
+    async fn until(&self, ready: impl Fn(&[Writer<T>]) -> bool) {
+        loop {
+            listener!(self.wanted => bell);
+            if self.with(|readers| ready(readers)) {
+                return;
+            }
+            bell.await;
+        }
+    }
+
+    /// The readers that are still there.
+    fn with<R>(&self, act: impl FnOnce(&mut Vec<Writer<T>>) -> R) -> R {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|r| !r.is_closed());
+        act(&mut readers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smol::block_on;
+
+    #[test]
+    fn a_slow_reader_gets_the_newest_and_delays_nobody() {
+        let all = Fanout::new(false);
+        let (mut fast, mut slow) = (all.subscribe(), all.subscribe());
+        for i in 0..10 {
+            all.put(i);
+            assert_eq!(fast.next_blocking(), Some(i));
+        }
+        assert_eq!(slow.next_blocking(), Some(9));
+    }
+
+    #[test]
+    fn every_value_reaches_every_reader() {
+        let all = Arc::new(Fanout::new(true));
+        let threads: Vec<_> = (0..3u64)
+            .map(|i| {
+                let mut reader = all.subscribe();
+                std::thread::spawn(move || {
+                    let mut got = Vec::new();
+                    while let Some(v) = reader.next_blocking() {
+                        got.push(v);
+                        std::thread::sleep(std::time::Duration::from_micros(50 * i));
+                    }
+                    got
+                })
+            })
+            .collect();
+        for i in 0..200 {
+            block_on(all.until_wanted());
+            all.put(i);
+        }
+        block_on(all.until_settled());
+        all.close();
+        for t in threads {
+            assert_eq!(t.join().unwrap(), (0..200).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn readers_that_left_are_forgotten() {
+        let all = Fanout::new(true);
+        let (a, b) = (all.subscribe(), all.subscribe());
+        assert_eq!(all.readers(), 2);
+        drop((a, b));
+        assert_eq!(all.readers(), 0);
+        block_on(all.until_settled());
+        all.put(1);
+    }
+}
