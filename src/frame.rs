@@ -9,6 +9,9 @@ use bytes::Bytes;
 use crate::clock::Time;
 use crate::picture::Picture;
 
+/// Bytes of the largest JPEG: 8K at quality 100 takes about 40 MB.
+pub const BYTES_MAX: usize = 64 << 20;
+
 /// One picture of a stream as a complete JPEG. Cloning is free and nothing in it changes.
 #[derive(Clone, Debug)]
 pub struct Frame {

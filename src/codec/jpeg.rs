@@ -13,8 +13,6 @@ pub const RST0: u8 = 0xD0;
 
 /// Pixels of the largest JPEG that is looked into: about 8K with a margin. More would be a bomb, not a picture.
 pub const PIXELS_MAX: usize = 64_000_000;
-/// A frame's bytes: 8K at quality 100 takes about 40 MB.
-pub const BYTES_MAX: usize = 64 << 20;
 
 /// What the markers before the first scan say.
 #[derive(Clone, Debug, PartialEq, Eq)]

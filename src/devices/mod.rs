@@ -6,6 +6,7 @@ use anyhow::Result;
 use crate::frame::Source;
 use crate::stop::Stop;
 
+pub mod outputs;
 pub mod patient;
 
 /// What the user asked of a source besides its name. A source that cannot do it leaves it to the encoder.

@@ -1,0 +1,124 @@
+//! Addresses: `scheme://host:port/name?option=value`. Syntax alone; which schemes and options there are is the
+//! transports' to say.
+
+use std::fmt;
+
+/// The port of a vstream that does not say another.
+pub const PORT: u16 = 9000;
+/// The name of a stream that does not say another.
+pub const NAME: &str = "live";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub scheme: String,
+    /// Empty: every interface to listen on, this machine to call.
+    pub host: String,
+    pub port: u16,
+    /// The stream's name where one was given.
+    pub name: Option<String>,
+    pub options: Vec<(String, String)>,
+}
+
+impl Endpoint {
+    /// Reads an address; what is left out becomes `tcp`, every interface, port 9000.
+    pub fn parse(text: &str) -> Result<Endpoint, String> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = authority_parts(authority)?;
+        let name = (!name.is_empty()).then(|| check_name(name)).transpose()?;
+        let options = query.split('&').filter(|o| !o.is_empty()).map(|option| {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            (key.to_string(), value.to_string())
+        });
+        Ok(Endpoint { scheme: scheme.to_ascii_lowercase(), host, port, name, options: options.collect() })
+    }
+
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(NAME)
+    }
+}
+
+fn authority_parts(authority: &str) -> Result<(String, u16), String> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or("the `[` of an IPv6 address is not closed")?;
+            if host.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err(format!("`{host}` is not an IPv6 address"));
+            }
+            let port = after.strip_prefix(':').or((after.is_empty()).then_some(""));
+            (host, port.ok_or("a port follows an IPv6 address as in [::1]:9000")?)
+        }
+        None if authority.matches(':').count() > 1 => {
+            return Err(format!("an IPv6 address needs brackets: [{authority}]"));
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    let strange = |c: char| c.is_control() || c.is_whitespace() || "@\\\"<>#".contains(c);
+    if host.contains(strange) {
+        return Err(format!("`{host}` is not a host"));
+    }
+    let port = if port.is_empty() { Ok(PORT) } else { port.parse() };
+    Ok((host.to_string(), port.map_err(|_| "a port is a number from 0 to 65535".to_string())?))
+}
+
+/// 1 to 32 of letters, digits, `-`, `_`, `.`; so it is also a file name, but not `.` or `..`.
+pub fn check_name(name: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 32 || !name.chars().all(fine) || name.chars().all(|c| c == '.') {
+        return Err(format!("`{name}` is not a stream's name: 1 to 32 of letters, digits, - _ and ."));
+    }
+    Ok(name.to_string())
+}
+
+/// Options whose values are secrets: never printed.
+const SECRET: [&str; 1] = ["key"];
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        write!(f, "{}://{host}:{}", self.scheme, self.port)?;
+        if let Some(name) = &self.name {
+            write!(f, "/{name}")?;
+        }
+        let options = self.options.iter().filter(|(key, _)| !SECRET.contains(&key.as_str()));
+        for (i, (key, value)) in options.enumerate() {
+            let mark = if i == 0 { '?' } else { '&' };
+            write!(f, "{mark}{key}")?;
+            if !value.is_empty() {
+                write!(f, "={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        Endpoint::parse(text).map_or_else(|e| format!("error: {e}"), |e| e.to_string())
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        assert_eq!(shown("host"), "tcp://host:9000");
+        assert_eq!(shown(":7"), "tcp://:7");
+        assert_eq!(shown("host:1/cam"), "tcp://host:1/cam");
+        assert_eq!(shown("TLS://[::1]/a.b?pin=sha256:00&insecure"), "tls://[::1]:9000/a.b?pin=sha256:00&insecure");
+        assert_eq!(Endpoint::parse("h").unwrap().name(), "live");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(shown("h/x?key=hunter2&mtu=576"), "tcp://h:9000/x?mtu=576");
+    }
+
+    #[test]
+    fn nonsense_is_explained() {
+        for bad in ["::1", "[::1", "[zz]", "h:99999", "h:x", "h/../etc", "h/a b", "a b", "h/..", "[::1]9"] {
+            assert!(Endpoint::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

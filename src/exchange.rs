@@ -1,0 +1,84 @@
+//! Pings: when to ask, and what an answer is worth. Pure but for the stamp on what is just being sent.
+
+use std::time::Duration;
+
+use crate::clock::{self, Exchange, Time};
+use crate::message::{Message, Pong};
+
+/// One exchange a second keeps the offset fresh and shows that the peer lives.
+const EVERY: Duration = Duration::from_secs(1);
+/// The first few come at once, for an offset before the first second is over.
+const BURST: u32 = 5;
+const BURST_EVERY: Duration = Duration::from_millis(50);
+/// How long a leaving side waits for the other to take the last words: SIGTERM promises to end within a second.
+pub const FAREWELL: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Default)]
+pub struct Pinging {
+    count: u32,
+    last: Option<Time>,
+    /// The ping that waits for its answer, and whether nothing else was on its way when it left.
+    open: Option<(Time, bool)>,
+}
+
+impl Pinging {
+    /// How long until the next ping is due.
+    pub fn wait(&self, now: Time) -> Duration {
+        let every = if self.count < BURST { BURST_EVERY } else { EVERY };
+        self.last.map_or(Duration::ZERO, |last| (last + every).since(now))
+    }
+
+    pub fn asked(&mut self, now: Time, clean: bool) {
+        self.count = self.count.saturating_add(1);
+        self.last = Some(now);
+        self.open = Some((now, clean));
+    }
+
+    /// The exchange that a pong completes, if it answers the newest ping.
+    pub fn answered(&mut self, pong: &Pong, now: Time) -> Option<(Exchange, bool)> {
+        let (sent, clean) = self.open.take_if(|(sent, _)| *sent == pong.sent)?;
+        Some((Exchange::new(sent, pong.received, pong.answered, now)?, clean))
+    }
+}
+
+/// The answer to a ping that has just come; `stamped` completes it as it leaves.
+pub fn answer(sent: Time) -> Message {
+    let now = clock::now();
+    Message::Pong(Pong { sent, received: now, answered: now })
+}
+
+/// The message with the time of its leaving, where it has one.
+pub fn stamped(message: Message) -> Message {
+    match message {
+        Message::Pong(pong) => Message::Pong(Pong { answered: clock::now(), ..pong }),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_ping_is_answered_and_once() {
+        let t = |us| Time::from_micros(us);
+        let mut p = Pinging::default();
+        p.asked(t(0), true);
+        p.asked(t(100), false);
+        let pong = |sent| Pong { sent: t(sent), received: t(1000), answered: t(1000) };
+        assert!(p.answered(&pong(0), t(200)).is_none());
+        let (exchange, clean) = p.answered(&pong(100), t(200)).unwrap();
+        assert_eq!((exchange.rtt.as_micros(), clean), (100, false));
+        assert!(p.answered(&pong(100), t(300)).is_none());
+    }
+
+    #[test]
+    fn a_burst_and_then_once_a_second() {
+        let mut p = Pinging::default();
+        assert_eq!(p.wait(Time::default()), Duration::ZERO);
+        for _ in 0..BURST {
+            p.asked(Time::default(), true);
+        }
+        assert_eq!(p.wait(Time::default()), EVERY);
+    }
+}

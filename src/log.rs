@@ -1,0 +1,97 @@
+//! Words to the user: one line each on stderr, above the live line where there is one, and to `--log FILE`.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+
+use anyhow::{Context, Result};
+use indicatif::MultiProgress;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::clock;
+
+struct Logger {
+    level: LevelFilter,
+    colour: bool,
+    file: Option<Mutex<File>>,
+}
+
+/// The terminal's live lines, which every other line must be printed above.
+pub fn live() -> &'static MultiProgress {
+    static LIVE: OnceLock<MultiProgress> = OnceLock::new();
+    LIVE.get_or_init(MultiProgress::new)
+}
+
+/// Starts logging. `level`: -1 errors, 0 what happens, 1 details, 2 everything.
+pub fn start(level: i8, file: Option<&Path>) -> Result<()> {
+    let level = match level {
+        i8::MIN..=-1 => LevelFilter::Error,
+        0 => LevelFilter::Info,
+        1 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let open = |path: &Path| {
+        let file = File::options().create(true).append(true).open(path);
+        file.with_context(|| format!("could not open the log {}", path.display()))
+    };
+    let file = file.map(open).transpose()?.map(Mutex::new);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    log::set_max_level(if file.is_some() { level.max(LevelFilter::Info) } else { level });
+    log::set_boxed_logger(Box::new(Logger { level, colour, file })).context("the log was started twice")
+}
+
+/// A line of output proper (not a message): stats in a form for programs.
+pub fn plain(line: &str) {
+    live().suspend(|| {
+        let _ = writeln!(std::io::stderr().lock(), "{line}"); // a closed stderr is the user's wish
+    });
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        metadata.target().starts_with("vstream") && metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let (prefix, colour) = match record.level() {
+            Level::Error => ("error: ", "\x1b[1;31m"),
+            Level::Warn => ("warning: ", "\x1b[33m"),
+            _ => ("", ""),
+        };
+        if record.level() <= self.level {
+            let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
+            let (colour, reset) = if self.colour { (colour, reset) } else { ("", "") };
+            plain(&format!("{colour}{prefix}{reset}{}", record.args()));
+        }
+        if let Some(file) = &self.file {
+            let wall = clock::now().unix_micros();
+            let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
+            let _ = writeln!(file, "{}.{:06} {prefix}{}", wall / 1_000_000, wall % 1_000_000, record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Trouble that repeats: counted, and told at most once a second.
+#[derive(Debug, Default)]
+pub struct Repeated {
+    count: u64,
+    told: Option<clock::Time>,
+}
+
+impl Repeated {
+    /// Counts one more; the number to tell now, if it is time to tell.
+    pub fn again(&mut self, now: clock::Time) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|told| now.since(told).as_secs() < 1) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.count))
+    }
+}

@@ -1,0 +1,86 @@
+//! Rates over sliding windows, as the stats show them. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// Frame rate is over the last half second: short enough to see a stutter.
+const FPS: Duration = Duration::from_millis(500);
+/// Bit rate is over the last second.
+const BITRATE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub struct Meter {
+    pub frames: u64,
+    pub bytes: u64,
+    /// Time and bytes of the frames of the last second.
+    recent: VecDeque<(Time, usize)>,
+}
+
+impl Meter {
+    pub fn add(&mut self, now: Time, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes as u64;
+        self.recent.push_back((now, bytes));
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: Time) {
+        while self.recent.front().is_some_and(|&(t, _)| now.since(t) > BITRATE) {
+            self.recent.pop_front();
+        }
+    }
+
+    pub fn fps(&self, now: Time) -> f64 {
+        self.recent.iter().filter(|&&(t, _)| now.since(t) <= FPS).count() as f64 / FPS.as_secs_f64()
+    }
+
+    /// Bits a second.
+    pub fn bitrate(&mut self, now: Time) -> u64 {
+        self.forget(now);
+        8 * self.recent.iter().map(|&(_, bytes)| bytes as u64).sum::<u64>()
+    }
+
+    pub fn newest_bytes(&self) -> Option<usize> {
+        self.recent.back().map(|&(_, bytes)| bytes)
+    }
+}
+
+/// A mean that starts over when it is read: the encoder's milliseconds of the last second.
+#[derive(Debug, Default)]
+pub struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    pub fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    pub fn take(&mut self) -> Option<f64> {
+        let Mean { sum, count } = std::mem::take(self);
+        (count > 0).then(|| sum / f64::from(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_frames_a_second_are_thirty() {
+        let mut meter = Meter::default();
+        let mut now = Time::default();
+        for _ in 0..90 {
+            now = now + Duration::from_micros(33_333);
+            meter.add(now, 1000);
+        }
+        assert!((meter.fps(now) - 30.0).abs() <= 2.0);
+        assert!((meter.bitrate(now) as i64 - 240_000).abs() <= 8_000);
+        let later = now + Duration::from_secs(2);
+        assert_eq!((meter.fps(later), meter.bitrate(later), meter.frames), (0.0, 0, 90));
+    }
+}

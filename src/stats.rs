@@ -1,0 +1,263 @@
+//! The figures: who counts what, and one line of it a second in the form the user asked for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::{self, Offset, Time};
+use crate::meter::{Mean, Meter};
+
+/// One line of figures; the field names are the contract's. What a role does not have is left out.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(default)]
+pub struct Line {
+    pub t: f64,
+    pub role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listening: Option<String>,
+    pub frames: u64,
+    pub fps: f64,
+    pub bytes: u64,
+    pub bitrate: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_err_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_pct: Option<f64>,
+    pub dropped: Dropped,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encode_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode_ms: Option<f64>,
+    #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+}
+
+/// Frames that we dropped on purpose, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// Something after us was still busy.
+    pub slow: u64,
+    /// Past its time to be shown.
+    pub late: u64,
+    /// Not a picture.
+    pub corrupt: u64,
+}
+
+/// What a role counts: the whole, and one entry for each peer.
+#[derive(Debug)]
+pub struct Board {
+    role: &'static str,
+    started: Time,
+    whole: Mutex<Whole>,
+    peers: Mutex<Vec<Arc<Peer>>>,
+}
+
+/// Figures that belong to no peer.
+#[derive(Debug, Default)]
+pub struct Whole {
+    pub listening: Option<String>,
+    pub stream: Option<String>,
+    pub dropped: Dropped,
+    pub quality: Option<u8>,
+    pub size: Option<(usize, usize)>,
+    pub encode_ms: Mean,
+    pub decode_ms: Mean,
+    /// Frames a source gave, and how many it has in all.
+    pub position: u64,
+    pub length: Option<u64>,
+    /// What peers that left had counted: frames, bytes, drops, losses.
+    past: (u64, u64, u64, u64),
+    last_latency: Option<(f64, f64)>,
+}
+
+/// Figures of one link.
+#[derive(Debug)]
+pub struct Peer {
+    pub name: String,
+    inner: Mutex<Link>,
+}
+
+#[derive(Debug, Default)]
+pub struct Link {
+    pub meter: Meter,
+    pub offset: Offset,
+    /// Milliseconds from capture to here.
+    pub latency_ms: Mean,
+    pub latency_error: Option<Duration>,
+    /// Frames of the stream that this link skipped.
+    pub slow: u64,
+    /// Gaps in the link's own numbers.
+    pub lost: u64,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner) // figures are never half written
+}
+
+impl Peer {
+    pub fn link(&self) -> MutexGuard<'_, Link> {
+        lock(&self.inner)
+    }
+}
+
+impl Board {
+    pub fn new(role: &'static str) -> Arc<Board> {
+        Arc::new(Board { role, started: clock::now(), whole: Mutex::default(), peers: Mutex::default() })
+    }
+
+    pub fn whole(&self) -> MutexGuard<'_, Whole> {
+        lock(&self.whole)
+    }
+
+    pub fn join(&self, name: &str) -> Arc<Peer> {
+        let peer = Arc::new(Peer { name: name.to_string(), inner: Mutex::default() });
+        lock(&self.peers).push(peer.clone());
+        peer
+    }
+
+    pub fn leave(&self, peer: &Arc<Peer>) {
+        lock(&self.peers).retain(|p| !Arc::ptr_eq(p, peer));
+        let mut link = peer.link();
+        let mut whole = self.whole();
+        whole.past.0 += link.meter.frames;
+        whole.past.1 += link.meter.bytes;
+        whole.past.2 += link.slow;
+        whole.past.3 += link.lost;
+        if let (Some(ms), Some(error)) = (link.latency_ms.take(), link.latency_error) {
+            whole.last_latency = Some((ms, millis(error)));
+        }
+    }
+
+    pub fn peers(&self) -> usize {
+        lock(&self.peers).len()
+    }
+
+    /// One line for each peer, or one without where there is none.
+    pub fn lines(&self, now: Time) -> Vec<Line> {
+        let peers = lock(&self.peers).clone();
+        let base = self.base(now);
+        if peers.is_empty() {
+            return vec![base];
+        }
+        peers.iter().map(|peer| with_peer(base.clone(), peer, now)).collect()
+    }
+
+    /// The totals of the whole run.
+    pub fn total(&self, now: Time) -> Line {
+        let mut line = self.base(now);
+        let peers = lock(&self.peers).clone();
+        let whole = self.whole();
+        (line.frames, line.bytes) = (whole.past.0, whole.past.1);
+        line.dropped.slow += whole.past.2;
+        let mut lost = whole.past.3;
+        (line.latency_ms, line.latency_err_ms) = whole.last_latency.unzip();
+        drop(whole);
+        for peer in peers {
+            let mut link = peer.link();
+            line.frames += link.meter.frames;
+            line.bytes += link.meter.bytes;
+            line.dropped.slow += link.slow;
+            lost += link.lost;
+            if let Some(ms) = link.latency_ms.take() {
+                (line.latency_ms, line.latency_err_ms) = (Some(round(ms)), link.latency_error.map(millis));
+            }
+        }
+        line.lost = Some(lost);
+        line.lost_pct = Some(percentage(lost, line.frames));
+        let seconds = now.since(self.started).as_secs_f64().max(0.001);
+        line.fps = round(line.frames as f64 / seconds);
+        line.bitrate = (line.bytes as f64 * 8.0 / seconds) as u64;
+        line.last = true;
+        line
+    }
+
+    fn base(&self, now: Time) -> Line {
+        let mut whole = self.whole();
+        Line {
+            t: round(now.since(self.started).as_secs_f64()),
+            role: self.role,
+            stream: whole.stream.clone(),
+            listening: whole.listening.clone(),
+            dropped: whole.dropped,
+            quality: whole.quality,
+            size: whole.size.map(|(w, h)| format!("{w}x{h}")),
+            viewers: (self.role == "send").then(|| self.peers()),
+            encode_ms: whole.encode_ms.take().map(round),
+            decode_ms: whole.decode_ms.take().map(round),
+            ..Line::default()
+        }
+    }
+}
+
+fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
+    let mut link = peer.link();
+    line.peer = Some(peer.name.clone());
+    (line.frames, line.bytes) = (link.meter.frames, link.meter.bytes);
+    line.fps = round(link.meter.fps(now));
+    line.bitrate = link.meter.bitrate(now);
+    line.frame_bytes = link.meter.newest_bytes();
+    line.latency_ms = link.latency_ms.take().map(round);
+    line.latency_err_ms = line.latency_ms.and(link.latency_error).map(millis);
+    line.rtt_ms = link.offset.newest().map(|e| millis(e.rtt));
+    line.dropped.slow += link.slow;
+    line.lost = Some(link.lost);
+    line.lost_pct = Some(percentage(link.lost, link.meter.frames));
+    line
+}
+
+fn percentage(lost: u64, arrived: u64) -> f64 {
+    round(100.0 * lost as f64 / (lost + arrived).max(1) as f64)
+}
+
+fn millis(d: Duration) -> f64 {
+    round(d.as_secs_f64() * 1000.0)
+}
+
+/// To a thousandth: figures are read by people too.
+fn round(v: f64) -> f64 {
+    (v * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_outlive_the_peers() {
+        let board = Board::new("recv");
+        let peer = board.join("10.0.0.7:4000");
+        peer.link().meter.add(clock::now(), 100);
+        peer.link().slow = 3;
+        assert_eq!(board.lines(clock::now())[0].peer.as_deref(), Some("10.0.0.7:4000"));
+        board.leave(&peer);
+        let total = board.total(clock::now());
+        assert_eq!((total.frames, total.bytes, total.dropped.slow, total.last), (1, 100, 3, true));
+        assert!(board.lines(clock::now())[0].peer.is_none());
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let json = serde_json::to_value(&Board::new("send").lines(clock::now())[0]).unwrap();
+        assert!(json.get("latency_ms").is_none() && json.get("final").is_none() && json.get("peer").is_none());
+        assert_eq!(json["dropped"]["slow"], 0);
+    }
+}
