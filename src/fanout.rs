@@ -46,18 +46,20 @@ impl<T: Clone> Fanout<T> {
         }
     }
 
+    /// Waits until nobody reads.
+    pub async fn until_alone(&self) {
+        self.until(<[_]>::is_empty).await;
+    }
+
     /// Waits until all readers are done with what they got, or have left.
     pub async fn until_settled(&self) {
         self.until(|readers| readers.iter().all(Writer::wanted)).await;
     }
 
-    /// Gives the value to every reader; those still busy get it in place of the one they had not taken.
-    pub fn put(&self, value: T) {
-        self.with(|readers| {
-            for reader in readers.iter() {
-                reader.put(value.clone());
-            }
-        });
+    /// Gives the value to every reader; those still busy get it in place of the one they had not taken. How many
+    /// values were replaced so.
+    pub fn put(&self, value: T) -> usize {
+        self.with(|readers| readers.iter().filter(|reader| reader.put(value.clone()).is_some()).count())
     }
 
     /// Ends all readers, once they took what is there.

@@ -25,6 +25,15 @@ impl Fault {
         Fault { kind, text: text.into(), hint: None }
     }
 
+    /// An exit code for an error that the user has read already.
+    pub fn told(kind: Kind) -> Fault {
+        Fault::new(kind, "")
+    }
+
+    pub fn was_told(&self) -> bool {
+        self.text.is_empty()
+    }
+
     pub fn usage(text: impl Into<String>) -> Fault {
         Fault::new(Kind::Usage, text)
     }

@@ -63,7 +63,14 @@ pub trait Source: Send {
 
 /// A local end that takes frames. It blocks while its far side is busy, so a thread of its own calls it.
 pub trait Sink: Send {
-    fn put(&mut self, frame: &Frame) -> Result<()>;
+    /// Takes one frame, with its picture where `decodes` asks for it.
+    fn put(&mut self, frame: &Frame, picture: Option<Arc<Picture>>) -> Result<()>;
+    /// Whether frames must be decoded for this sink.
+    fn decodes(&self) -> bool {
+        false
+    }
     /// Completes what was begun (indexes, lengths); called once, also after an error of `put`.
-    fn finish(&mut self) -> Result<()>;
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

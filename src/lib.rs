@@ -4,6 +4,7 @@
 //! network → `transports/tcp` → `playout` → `codec/decode` → `devices/window`. `roles` put these parts in a row;
 //! ARCHITECTURE.md says which layer may use which.
 
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod devices;
@@ -21,11 +22,15 @@ pub mod message;
 pub mod meter;
 pub mod pace;
 pub mod picture;
+pub mod playout;
 pub mod publish;
+pub mod report;
 pub mod retry;
+pub mod roles;
 pub mod stats;
 pub mod stop;
 pub mod stream;
 pub mod transports;
 pub mod units;
+pub mod utc;
 pub mod watch;

@@ -128,6 +128,12 @@ impl Board {
         lock(&self.whole)
     }
 
+    /// Frames that the source gave, and how many it has in all.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        let whole = self.whole();
+        (whole.position, whole.length)
+    }
+
     pub fn join(&self, name: &str) -> Arc<Peer> {
         let peer = Arc::new(Peer { name: name.to_string(), inner: Mutex::default() });
         lock(&self.peers).push(peer.clone());

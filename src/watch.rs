@@ -9,6 +9,7 @@ use async_io::Timer;
 use smol::future::or;
 
 use crate::clock::{self, Time};
+use crate::codec::jpeg;
 use crate::exchange::{self, Pinging};
 use crate::fanout::Fanout;
 use crate::frame::Frame;
@@ -31,12 +32,19 @@ pub enum End {
 const OUTGOING: usize = 64;
 
 /// Takes frames from a link until it or the stream ends. `every`: a frame is acknowledged when the outputs are done
-/// with it, else when it has arrived.
-pub async fn watch(link: Link, out: &Fanout<Frame>, every: bool, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
+/// with it, else when it has arrived. `corrupt` hears of frames that are no JPEG; they go no further.
+pub async fn watch(
+    link: Link,
+    out: &Fanout<Frame>,
+    every: bool,
+    peer: &Arc<Peer>,
+    stop: &Stop,
+    corrupt: impl Fn(&anyhow::Error) + Send + Sync,
+) -> Result<End> {
     let Link { mut tx, mut rx, .. } = link;
     let outgoing = bounded(OUTGOING);
     let pinging = Mutex::default();
-    let reading = read(&mut *rx, out, every, peer, &outgoing.0, &pinging);
+    let reading = read(&mut *rx, out, every, peer, &outgoing.0, &pinging, &corrupt);
     let writing = write(&mut *tx, &outgoing.1, &pinging);
     let stopped = async {
         stop.heard().await;
@@ -78,6 +86,7 @@ async fn read(
     peer: &Arc<Peer>,
     outgoing: &Sender<Message>,
     pinging: &Mutex<Pinging>,
+    corrupt: &(impl Fn(&anyhow::Error) + Send + Sync),
 ) -> Result<End> {
     let mut expected = 0;
     loop {
@@ -90,7 +99,12 @@ async fn read(
                 }
                 count(peer, &frame, number - expected, arrived);
                 expected = number.saturating_add(1);
-                out.put(here(frame, peer, arrived));
+                if let Err(error) = jpeg::parse(&frame.jpeg) {
+                    corrupt(&error);
+                } else {
+                    let replaced = out.put(here(frame, peer, arrived));
+                    peer.link().slow += replaced as u64;
+                }
                 if every {
                     out.until_settled().await;
                 }

@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use crate::frame::Source;
 use crate::stop::Stop;
+use crate::units;
 
 pub mod outputs;
 pub mod patient;
@@ -32,8 +33,22 @@ pub struct Raw {
     pub fps: f64,
 }
 
+/// Reads `i420:1280x720@30`; the rate is 30 where none is said.
+pub fn raw_form(text: &str) -> Result<Raw, String> {
+    let explain = || "raw frames are described as i420:1280x720@30".to_string();
+    let rest = text.strip_prefix("i420:").ok_or_else(explain)?;
+    let (size, fps) = rest.split_once('@').unwrap_or((rest, "30"));
+    let (width, height) = units::size(size)?;
+    Ok(Raw { width, height, fps: units::fps(fps)? })
+}
+
 /// Opens a source by what the user typed after `--from`.
 pub fn open(name: &str, wish: &Wish, stop: &Stop) -> Result<Box<dyn Source>> {
     let _ = (name, wish, stop);
     Err(crate::fault::Fault::device(format!("could not open {name}")).into())
+}
+
+/// The source of a sender that was not told one.
+pub fn default_name() -> &'static str {
+    "test"
 }

@@ -2,6 +2,7 @@
 //! so that a recording whose program was killed can be read too.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,6 +12,7 @@ use super::{RATE, Rate, fraction};
 use crate::clock::Time;
 use crate::codec::jpeg;
 use crate::frame::{Frame, Sink};
+use crate::picture::Picture;
 
 /// A RIFF part ends before it reaches this: readers of AVI 1.0 stop at 1 GiB.
 const PART_MAX: u64 = 1 << 30;
@@ -185,7 +187,7 @@ impl Avi {
 }
 
 impl Sink for Avi {
-    fn put(&mut self, frame: &Frame) -> Result<()> {
+    fn put(&mut self, frame: &Frame, _: Option<Arc<Picture>>) -> Result<()> {
         if self.frames == 0 {
             let header = jpeg::parse(&frame.jpeg)?;
             self.size = (header.width, header.height);
@@ -228,7 +230,6 @@ mod tests {
     use super::*;
     use crate::codec::encode::encode;
     use crate::codec::testing::noise;
-    use std::sync::Arc;
 
     fn record(name: &str, part_max: u64, finish: bool) {
         let mut avi = Avi::create(name, Arc::new(|| Some(25.0))).unwrap();
@@ -236,7 +237,7 @@ mod tests {
         for seq in 0..50u64 {
             let jpeg = encode(&noise(64, 48, seq), 80).unwrap();
             let captured = Time::from_micros(seq as i64 * 40_000);
-            avi.put(&Frame { epoch: 0, seq, captured, error: Duration::ZERO, jpeg }).unwrap();
+            avi.put(&Frame { epoch: 0, seq, captured, error: Duration::ZERO, jpeg }, None).unwrap();
         }
         if finish {
             avi.finish().unwrap();

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::whole::Whole;
 use crate::clock;
 use crate::frame::{Frame, Sink};
+use crate::picture::Picture;
 
 /// Its list of frames, one JSON object a line.
 pub const LIST: &str = "frames.jsonl";
@@ -59,7 +61,7 @@ fn number(file: &str) -> Option<u64> {
 }
 
 impl Sink for Folder {
-    fn put(&mut self, frame: &Frame) -> Result<()> {
+    fn put(&mut self, frame: &Frame, _: Option<Arc<Picture>>) -> Result<()> {
         let again = self.newest.is_some_and(|(epoch, seq)| epoch == frame.epoch && frame.seq <= seq);
         if again {
             return Ok(());
@@ -85,10 +87,6 @@ impl Sink for Folder {
         let line = serde_json::to_string(&entry)? + "\n";
         self.list.write(&[line.as_bytes()]).with_context(|| format!("could not write {LIST}"))
     }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -104,10 +102,10 @@ mod tests {
     fn a_second_run_goes_on_and_saves_no_frame_twice() {
         let dir = tempfile::tempdir().unwrap();
         let mut first = Folder::create(dir.path()).unwrap();
-        (0..3).for_each(|seq| first.put(&frame(1, seq)).unwrap());
+        (0..3).for_each(|seq| first.put(&frame(1, seq), None).unwrap());
         let mut second = Folder::create(dir.path()).unwrap();
-        (2..5).for_each(|seq| second.put(&frame(1, seq)).unwrap());
-        second.put(&frame(2, 0)).unwrap();
+        (2..5).for_each(|seq| second.put(&frame(1, seq), None).unwrap());
+        second.put(&frame(2, 0), None).unwrap();
         let list = fs::read_to_string(dir.path().join(LIST)).unwrap();
         let entries: Vec<Entry> = list.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(entries.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 0]);

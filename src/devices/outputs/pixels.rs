@@ -1,11 +1,14 @@
 //! Decoded pictures to a file or pipe: y4m, or the planes alone.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::whole::Whole;
 use super::{RATE, Rate, fraction};
-use crate::codec::{decode, scale};
+use crate::codec::scale;
 use crate::frame::{Frame, Sink};
+use crate::picture::Picture;
 
 pub struct Pixels {
     out: Whole,
@@ -26,14 +29,12 @@ impl Pixels {
 }
 
 impl Sink for Pixels {
-    fn put(&mut self, frame: &Frame) -> Result<()> {
-        let mut picture = match decode::decode(&frame.jpeg) {
-            Ok(picture) => picture,
-            Err(error) => {
-                log::warn!("frame {} cannot be decoded and is left out: {error:#}", frame.seq);
-                return Ok(());
-            }
-        };
+    fn decodes(&self) -> bool {
+        true
+    }
+
+    fn put(&mut self, frame: &Frame, picture: Option<Arc<Picture>>) -> Result<()> {
+        let Some(mut picture) = picture else { return Ok(()) };
         let now = (picture.width(), picture.height());
         let header = match (&self.y4m, self.size) {
             (Some(rate), None) => y4m_header(now.0, now.1, rate()),
@@ -42,14 +43,10 @@ impl Sink for Pixels {
         let (width, height) = *self.size.get_or_insert(now);
         if now != (width, height) {
             log::debug!("frame {} is {}x{}: scaled to the recording's {width}x{height}", frame.seq, now.0, now.1);
-            picture = scale::scale(&picture, width, height)?;
+            picture = Arc::new(scale::scale(&picture, width, height)?);
         }
         let mark: &[u8] = if self.y4m.is_some() { b"FRAME\n" } else { b"" };
         Ok(self.out.write(&[header.as_bytes(), mark, picture.bytes()])?)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
     }
 }
 

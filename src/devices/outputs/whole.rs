@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use anyhow::Result;
 
 use crate::frame::{Frame, Sink};
+use crate::picture::Picture;
 
 pub struct Whole {
     file: File,
@@ -64,11 +66,7 @@ impl Whole {
 pub struct Mjpeg(pub Whole);
 
 impl Sink for Mjpeg {
-    fn put(&mut self, frame: &Frame) -> Result<()> {
+    fn put(&mut self, frame: &Frame, _: Option<Arc<Picture>>) -> Result<()> {
         Ok(self.0.write(&[&frame.jpeg])?)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
     }
 }

@@ -1,0 +1,76 @@
+//! The commands, one variant a role.
+
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::roles::{devices, recv, send};
+use crate::transports;
+
+/// Live video from one PC to others, with a network you can see and shape
+///
+/// On one PC:      vstream recv --play
+/// On the other:   vstream send --to HOST
+#[derive(Parser, Debug)]
+#[command(name = "vstream", version, verbatim_doc_comment, max_term_width = 120, subcommand_required = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub role: Role,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Role {
+    Send(send::SendArgs),
+    Recv(recv::RecvArgs),
+    Devices(devices::DevicesArgs),
+    /// Print a completion script, for example: vstream completions bash >> ~/.bashrc
+    Completions {
+        shell: Shell,
+    },
+}
+
+/// The whole command line: every flag with its variable, the addresses of every transport in the help.
+pub fn command() -> Command {
+    with_environment(Cli::command()).after_help(after_help())
+}
+
+/// `VSTREAM_SIZE` for `--size`, and so on: flag > environment > default.
+fn with_environment(command: Command) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+    let command = command.mut_args(|arg| match arg.get_long() {
+        Some("help" | "version") | None => arg,
+        Some(long) => {
+            let variable = format!("VSTREAM_{}", long.to_uppercase().replace('-', "_"));
+            arg.env(variable).hide_env(true)
+        }
+    });
+    names.into_iter().fold(command, |c, name| c.mut_subcommand(name, with_environment))
+}
+
+fn after_help() -> String {
+    let mut text = String::from(
+        "Addresses: scheme://host:port/name?option=value. Without scheme tcp, without port 9000, without name live.\n",
+    );
+    for t in transports::ALL {
+        text += &format!("  {:<8} {}\n", format!("{}://", t.scheme()), t.about());
+        for (name, help) in t.options() {
+            text += &format!("    {name:<10} {help}\n");
+        }
+    }
+    text + "Every flag has a variable: VSTREAM_SIZE for --size. NO_COLOR is heeded.\n\
+            Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 device, 4 refused, 124 --timeout reached."
+}
+
+/// Runs what the user typed. Usage errors end the program here, as clap prints them.
+pub fn run() -> anyhow::Result<()> {
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    match cli.role {
+        Role::Send(args) => send::run(args),
+        Role::Recv(args) => recv::run(args),
+        Role::Devices(args) => devices::run(args),
+        Role::Completions { shell } => {
+            clap_complete::generate(shell, &mut command(), "vstream", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The stats as text: JSON, CSV, a line for people, and the live line of a terminal.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::clock;
+use crate::log;
+use crate::stats::{Board, Line};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A live line on a terminal, else a line a second
+    Human,
+    /// One object a line, a line a second
+    Json,
+    /// A header, then a line a second
+    Csv,
+    /// Nothing
+    None,
+}
+
+pub struct Report {
+    form: Form,
+    /// The live line of a terminal.
+    live: Option<ProgressBar>,
+    file: Option<File>,
+    headed: bool,
+}
+
+/// The columns of CSV, which never change within a run.
+const COLUMNS: [&str; 24] = [
+    "t",
+    "role",
+    "stream",
+    "peer",
+    "listening",
+    "frames",
+    "fps",
+    "bytes",
+    "bitrate",
+    "frame_bytes",
+    "latency_ms",
+    "latency_err_ms",
+    "rtt_ms",
+    "lost",
+    "lost_pct",
+    "dropped.slow",
+    "dropped.late",
+    "dropped.corrupt",
+    "quality",
+    "size",
+    "viewers",
+    "encode_ms",
+    "decode_ms",
+    "final",
+];
+
+impl Report {
+    pub fn new(form: Form, file: Option<&Path>) -> Result<Report> {
+        let create = |path: &Path| File::create(path).with_context(|| format!("could not write {}", path.display()));
+        let live = (form == Form::Human && std::io::stderr().is_terminal()).then(|| {
+            let bar = log::live().add(ProgressBar::new(0));
+            bar.set_style(ProgressStyle::with_template("{msg}").expect("a fixed template is valid"));
+            bar
+        });
+        Ok(Report { form, live, file: file.map(create).transpose()?, headed: false })
+    }
+
+    /// The figures of the last second; `last` are the totals.
+    pub fn tell(&mut self, board: &Board, last: bool) {
+        let now = clock::now();
+        let lines = if last { vec![board.total(now)] } else { board.lines(now) };
+        let (position, length) = board.progress();
+        if let Some(bar) = &self.live {
+            progress(bar, position, length);
+            let text: Vec<String> = lines.iter().map(human).collect();
+            bar.set_message(text.join("\n"));
+            if last {
+                bar.finish_and_clear();
+            }
+        }
+        for line in &lines {
+            let text = match self.form {
+                Form::Json => json(line),
+                Form::Csv => csv(line),
+                Form::Human if self.live.is_none() || last => human(line),
+                _ => continue,
+            };
+            if self.form == Form::Csv && !self.headed {
+                log::plain(&COLUMNS.join(","));
+            }
+            self.headed = true;
+            log::plain(&text);
+        }
+        self.tell_file(&lines);
+    }
+
+    fn tell_file(&mut self, lines: &[Line]) {
+        let Some(file) = &mut self.file else { return };
+        let mut text: String =
+            lines.iter().map(|l| if self.form == Form::Csv { csv(l) } else { json(l) } + "\n").collect();
+        if self.form == Form::Csv && file.metadata().is_ok_and(|m| m.len() == 0) {
+            text.insert_str(0, &(COLUMNS.join(",") + "\n"));
+        }
+        if let Err(error) = file.write_all(text.as_bytes()) {
+            ::log::error!("the stats file cannot be written any more: {error}");
+            self.file = None;
+        }
+    }
+}
+
+/// A bar for a source whose length is known.
+fn progress(bar: &ProgressBar, position: u64, length: Option<u64>) {
+    let Some(length) = length.filter(|&l| l > 0) else { return };
+    if bar.length() != Some(length) {
+        bar.set_length(length);
+        let template = "{bar:30} {pos}/{len} frames, {eta} left\n{msg}";
+        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template is valid"));
+    }
+    bar.set_position(position);
+}
+
+fn json(line: &Line) -> String {
+    serde_json::to_string(line).expect("a line of numbers and strings always serialises")
+}
+
+fn csv(line: &Line) -> String {
+    let value = serde_json::to_value(line).expect("a line of numbers and strings always serialises");
+    let cell = |column: &&str| match value.pointer(&format!("/{}", column.replace('.', "/"))) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) if text.contains([',', '"', '\n']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    COLUMNS.iter().map(cell).collect::<Vec<_>>().join(",")
+}
+
+fn human(line: &Line) -> String {
+    let mut parts = Vec::new();
+    if line.last {
+        parts.push(format!("{} frames in {:.1} s", line.frames, line.t));
+    }
+    parts.extend(line.size.clone());
+    parts.push(format!("{:.1} fps", line.fps));
+    parts.push(format!("{:.2} Mbit/s", line.bitrate as f64 / 1e6));
+    if let Some(ms) = line.latency_ms {
+        parts.push(format!("latency {ms:.1} ±{:.1} ms", line.latency_err_ms.unwrap_or(0.0)));
+    }
+    if let Some(ms) = line.rtt_ms {
+        parts.push(format!("rtt {ms:.1} ms"));
+    }
+    for (what, ms) in [("encode", line.encode_ms), ("decode", line.decode_ms)] {
+        parts.extend(ms.map(|ms| format!("{what} {ms:.1} ms")));
+    }
+    for (what, n) in [("slow", line.dropped.slow), ("late", line.dropped.late), ("corrupt", line.dropped.corrupt)] {
+        if n > 0 {
+            parts.push(format!("dropped {n} {what}"));
+        }
+    }
+    parts.extend(line.lost.filter(|&n| n > 0).map(|n| format!("lost {n}")));
+    match &line.peer {
+        Some(peer) => format!("{}  {peer}", parts.join("  ")),
+        None if line.last => parts.join("  "),
+        None => format!("{}: no peer yet", line.role),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_its_column() {
+        let line = Line {
+            stream: Some("a,b".into()),
+            peer: Some("p".into()),
+            listening: Some("l".into()),
+            frame_bytes: Some(1),
+            latency_ms: Some(1.0),
+            latency_err_ms: Some(1.0),
+            rtt_ms: Some(1.0),
+            lost: Some(0),
+            lost_pct: Some(0.0),
+            quality: Some(80),
+            size: Some("1x1".into()),
+            viewers: Some(1),
+            encode_ms: Some(1.0),
+            decode_ms: Some(1.0),
+            last: true,
+            ..Line::default()
+        };
+        let Value::Object(fields) = serde_json::to_value(&line).unwrap() else { panic!() };
+        for name in fields.keys().filter(|n| *n != "dropped") {
+            assert!(COLUMNS.contains(&name.as_str()), "{name}");
+        }
+        assert!(csv(&line).starts_with("0.0,,\"a,b\",p,l,0,"));
+        assert_eq!(fields.len() - 1 + 3, COLUMNS.len());
+    }
+}

@@ -1,0 +1,132 @@
+//! Calling and being called: what every role does with addresses. The one layer that retries.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use async_io::Timer;
+use smol::future::or;
+
+use super::Job;
+use crate::clock;
+use crate::endpoint::Endpoint;
+use crate::fault::{self, Fault};
+use crate::greet;
+use crate::link::Link;
+use crate::log::Repeated;
+use crate::message::{Hello, Side, Welcome};
+use crate::retry::Retry;
+use crate::transports::{self, Listener, Transport};
+
+/// Callers that have not said hello yet; more are turned away at the door.
+const STRANGERS: usize = 64;
+
+fn transport(endpoint: &Endpoint) -> Result<&'static dyn Transport> {
+    let found = transports::find(&endpoint.scheme);
+    found.ok_or_else(|| Fault::usage(format!("unknown scheme {}", endpoint.scheme)).into())
+}
+
+/// A hello of this process.
+pub fn hello(role: Side, name: Option<String>) -> Hello {
+    static INSTANCE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let instance = *INSTANCE.get_or_init(|| fastrand::u64(..));
+    Hello { role, name, agent: greet::agent(), instance, stream: Default::default() }
+}
+
+/// Calls until somebody answers: the greeted link, or none when told to stop. A refusal is final.
+pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Link, Welcome)>> {
+    let transport = transport(to)?;
+    let mut retry = Retry::default();
+    let mut said = false;
+    while !job.stop.said() {
+        let call = async {
+            let mut link = transport.connect(to).await?;
+            let welcome = greet::call(&mut link, hello.clone()).await?;
+            anyhow::Ok(Some((link, welcome)))
+        };
+        let stopped = async {
+            job.stop.heard().await;
+            Ok(None)
+        };
+        match or(call, stopped).await {
+            Ok(greeted) => return Ok(greeted),
+            Err(error) if error.downcast_ref::<Fault>().is_some() => return Err(error.context(to.to_string())),
+            Err(error) if !said => log::info!("waiting for {to}: {}", fault::line(&error)),
+            Err(error) => log::debug!("still waiting for {to}: {}", fault::line(&error)),
+        }
+        said = true;
+        or(async { _ = Timer::after(retry.delay()).await }, job.stop.heard()).await;
+    }
+    Ok(None)
+}
+
+/// Opens a listener and says where peers find it.
+pub async fn listen(job: &Job, on: &Endpoint) -> Result<Box<dyn Listener>> {
+    let listener = transport(on)?.listen(on).await?;
+    let local = listener.local();
+    log::info!("listening on {local}");
+    if on.host.is_empty() {
+        log::warn!("no key is set: whoever reaches port {} of this machine is served", local.port);
+    }
+    job.board.whole().listening = Some(local.to_string());
+    Ok(listener)
+}
+
+/// Takes callers until told to stop; each is greeted and served in a task of its own.
+pub async fn serve<F>(job: Arc<Job>, listener: Box<dyn Listener>, guest: impl Fn(Link, Hello) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    const AGAIN: Duration = Duration::from_millis(100);
+    let strangers = Arc::new(AtomicUsize::new(0));
+    let (greeted, guests) = async_channel::bounded::<(Link, Hello)>(STRANGERS);
+    let mut trouble = Repeated::default();
+    let accept = async {
+        loop {
+            match listener.accept().await {
+                Ok(link) if strangers.load(Ordering::Relaxed) >= STRANGERS => {
+                    if let Some(n) = trouble.again(clock::now()) {
+                        log::warn!("too many callers at once: {n} turned away, the last from {}", link.peer);
+                    }
+                }
+                Ok(link) => {
+                    strangers.fetch_add(1, Ordering::Relaxed);
+                    let (greeted, strangers) = (greeted.clone(), strangers.clone());
+                    job.spawn(async move {
+                        hear(link, greeted).await;
+                        strangers.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+                Err(error) => {
+                    if let Some(n) = trouble.again(clock::now()) {
+                        log::warn!("could not take a caller ({n} times): {}", fault::line(&error));
+                    }
+                    Timer::after(AGAIN).await; // out of file descriptors, most likely: asking at once would spin
+                }
+            }
+        }
+    };
+    let serve = async {
+        while let Ok((link, hello)) = guests.recv().await {
+            job.spawn(guest(link, hello));
+        }
+    };
+    or(or(accept, serve), job.stop.heard()).await;
+}
+
+async fn hear(mut link: Link, greeted: async_channel::Sender<(Link, Hello)>) {
+    match greet::hear(&mut link).await {
+        Ok(hello) => _ = greeted.send((link, hello)).await,
+        Err(error) => log::info!("{} was turned away: {}", link.peer, fault::line(&error)),
+    }
+}
+
+/// Turns a guest away with a reason that it shows its user.
+pub async fn refuse(mut link: Link, reason: String) {
+    log::info!("{} was refused: {reason}", link.peer);
+    if let Err(error) = greet::refuse(&mut link, reason).await {
+        log::debug!("{}: {}", link.peer, fault::line(&error));
+    }
+}

@@ -1,0 +1,5 @@
+#[derive(clap::Args, Debug)]
+pub struct DevicesArgs {}
+pub fn run(_: DevicesArgs) -> anyhow::Result<()> {
+    Ok(())
+}

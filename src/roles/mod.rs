@@ -1,0 +1,173 @@
+//! What a person starts: one file for each command. Here is what they share: the flags of every role, the running job,
+//! and how a peer is called, greeted and called again.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use async_io::Timer;
+use clap::Args;
+use smol::Task;
+use smol::future::or;
+
+use crate::clock::{self, Time};
+use crate::fault::{Fault, Kind};
+use crate::report::{Form, Report};
+use crate::stats::Board;
+use crate::stop::Stop;
+use crate::units;
+
+pub mod calls;
+pub mod devices;
+pub mod output;
+pub mod recv;
+pub mod send;
+mod signals;
+mod window;
+
+/// Flags of every role.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Common {
+    /// Form of the stats on stderr
+    #[arg(long, value_enum, default_value = "human")]
+    pub stats: Form,
+    /// Write the stats to a file too (JSON, or CSV with --stats csv)
+    #[arg(long, value_name = "FILE")]
+    pub stats_file: Option<PathBuf>,
+    /// Write a log with times to a file too
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Give up (exit 124) after this long without a peer, or a source without a frame
+    #[arg(long, value_name = "DUR", value_parser = units::duration)]
+    pub timeout: Option<Duration>,
+    /// End after this long
+    #[arg(long, value_name = "DUR", value_parser = units::duration)]
+    pub duration: Option<Duration>,
+    /// End after this many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// Say more (-vv: everything)
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// One run of a role: its word to stop, its figures, its tasks and how it ended.
+pub struct Job {
+    pub stop: Stop,
+    pub board: Arc<Board>,
+    pub frames: Option<u64>,
+    report: Mutex<Report>,
+    error: Mutex<Option<anyhow::Error>>,
+    tasks: Mutex<Vec<Task<()>>>,
+    /// When a peer, and a source, last showed life.
+    alive: Mutex<Time>,
+}
+
+/// What is still to be said or written when a role ends gets this long: SIGTERM promises to end within a second.
+const LAST_WORDS: Duration = Duration::from_millis(800);
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Job {
+    /// Starts the log, the stats, the signals and the clocks of a role.
+    pub fn start(role: &'static str, common: &Common) -> Result<Arc<Job>> {
+        let level = if common.quiet { -1 } else { common.verbose as i8 };
+        crate::log::start(level, common.log.as_deref())?;
+        let report = Report::new(common.stats, common.stats_file.as_deref())?;
+        let job = Arc::new(Job {
+            stop: Stop::default(),
+            board: Board::new(role),
+            frames: common.frames,
+            report: Mutex::new(report),
+            error: Mutex::default(),
+            tasks: Mutex::default(),
+            alive: Mutex::new(clock::now()),
+        });
+        signals::listen(&job.stop)?;
+        job.spawn(tell(job.clone()));
+        if let Some(duration) = common.duration {
+            let stop = job.stop.clone();
+            job.spawn(async move {
+                or(async { _ = Timer::after(duration).await }, stop.heard()).await;
+                stop.say();
+            });
+        }
+        if let Some(timeout) = common.timeout {
+            job.spawn(watchdog(job.clone(), timeout));
+        }
+        Ok(job)
+    }
+
+    /// A task of this job; its end is awaited.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|t| !t.is_finished());
+        tasks.push(smol::spawn(task));
+    }
+
+    /// Ends the job with this error, unless it already ends with another.
+    pub fn fail(&self, error: anyhow::Error) {
+        self.note(error);
+        self.stop.say();
+    }
+
+    /// Remembers an error for the exit code; what still works goes on.
+    pub fn note(&self, error: anyhow::Error) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+    }
+
+    /// A peer or a source showed life: `--timeout` counts from here.
+    pub fn alive(&self) {
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = clock::now();
+    }
+
+    fn tell(&self, last: bool) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).tell(&self.board, last);
+    }
+
+    /// Waits for the word to stop and for the last words of all tasks; how it ended.
+    pub async fn ended(&self) -> Result<()> {
+        self.stop.heard().await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async {
+            for task in tasks {
+                task.await;
+            }
+        };
+        or(all, async { _ = Timer::after(LAST_WORDS).await }).await;
+        self.tell(true);
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        error.map_or(Ok(()), Err)
+    }
+}
+
+/// A line of figures a second; `ended` tells the totals.
+async fn tell(job: Arc<Job>) {
+    let mut due = clock::now() + SECOND;
+    while !job.stop.said() {
+        let wait = due.since(clock::now());
+        or(async { _ = Timer::after(wait).await }, job.stop.heard()).await;
+        if !job.stop.said() {
+            job.tell(false);
+        }
+        due = due + SECOND;
+    }
+}
+
+async fn watchdog(job: Arc<Job>, timeout: Duration) {
+    const LOOK: Duration = Duration::from_millis(50);
+    while !job.stop.said() {
+        or(async { _ = Timer::after(LOOK).await }, job.stop.heard()).await;
+        let alive = *job.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock::now().since(alive) > timeout {
+            let text = format!("nothing came and nobody was there for {} s", timeout.as_secs_f64());
+            job.fail(Fault::new(Kind::Timeout, text).into());
+        }
+    }
+}

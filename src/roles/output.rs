@@ -1,0 +1,148 @@
+//! The outputs of a receiver: each on a thread of its own, with its own newest frame, its own playout and its own end.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_io::Timer;
+use smol::future::or;
+
+use super::Job;
+use super::recv::Receiver;
+use crate::clock;
+use crate::codec::decode;
+use crate::fault;
+use crate::frame::{Frame, Sink};
+use crate::latest::Latest;
+use crate::log::Repeated;
+use crate::playout::{Mode, Playout};
+
+pub struct Output {
+    /// As the user typed it.
+    pub name: String,
+    pub sink: Box<dyn Sink>,
+    pub mode: Mode,
+}
+
+/// How long outputs get to complete their files when the role ends: within the second that SIGTERM promises.
+const COMPLETE: Duration = Duration::from_millis(700);
+
+/// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends.
+pub fn start(receiver: &Arc<Receiver>, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
+    let left = Arc::new(AtomicUsize::new(outputs.len()));
+    let start = |output: Output| {
+        let (receiver, left) = (receiver.clone(), left.clone());
+        let frames = receiver.frames.subscribe();
+        std::thread::spawn(move || {
+            run(&receiver.job, output, frames);
+            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                receiver.job.stop.say();
+            }
+        })
+    };
+    outputs.into_iter().map(start).collect()
+}
+
+/// Waits for the outputs to complete what they have.
+pub async fn join(outputs: Vec<JoinHandle<()>>, job: &Job) {
+    let late = clock::now() + COMPLETE;
+    for output in outputs {
+        while !output.is_finished() {
+            if clock::now() > late {
+                job.note(anyhow::anyhow!("an output did not take its last frames in time"));
+                return;
+            }
+            Timer::after(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn run(job: &Job, mut output: Output, frames: Latest<Frame>) {
+    let taken = take(job, &mut output, frames);
+    let finished = output.sink.finish();
+    match taken.and(finished) {
+        Err(error) if broken_pipe(&error) && output.name == "-" => log::info!("stdout was closed"),
+        Err(error) => {
+            let error = error.context(format!("the output {} ended", output.name));
+            log::error!("{}", fault::line(&error));
+            job.note(fault::Fault::told(fault::Kind::Failed).into());
+        }
+        Ok(()) => {}
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}
+
+fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()> {
+    let mut playout = Playout::new(output.mode);
+    let mut trouble = Repeated::default();
+    let mut count = 0;
+    let mut late = 0;
+    while let Some(frame) = due(&mut frames, &mut playout) {
+        let newly = playout.late() - late;
+        late += newly;
+        job.board.whole().dropped.late += newly;
+        let begun = clock::now();
+        let picture = output.sink.decodes().then(|| decode::decode(&frame.jpeg)).transpose();
+        match picture {
+            Ok(picture) => {
+                if picture.is_some() {
+                    let ms = clock::now().since(begun).as_secs_f64() * 1000.0;
+                    job.board.whole().decode_ms.add(ms);
+                }
+                output.sink.put(&frame, picture.map(Arc::new)).context("it takes no more")?;
+                count += 1;
+            }
+            Err(error) => {
+                job.board.whole().dropped.corrupt += 1;
+                if let Some(n) = trouble.again(clock::now()) {
+                    log::warn!("{n} frames cannot be decoded and are left out: {}", fault::line(&error));
+                }
+            }
+        }
+        if job.frames.is_some_and(|n| count >= n) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The next frame whose time has come; none when the stream and what was held of it are over.
+fn due(frames: &mut Latest<Frame>, playout: &mut Playout) -> Option<Frame> {
+    smol::block_on(async {
+        let mut over = false;
+        loop {
+            let now = clock::now();
+            if let Some(frame) = playout.pop(now) {
+                return Some(frame);
+            }
+            let wake = playout.wake();
+            if over && wake.is_none() {
+                return None;
+            }
+            let alarm = async {
+                match wake {
+                    Some(at) => _ = Timer::after(at.since(now)).await,
+                    None => std::future::pending().await,
+                }
+                None
+            };
+            let next = async {
+                match over {
+                    true => std::future::pending().await,
+                    false => Some(frames.next().await),
+                }
+            };
+            match or(next, alarm).await {
+                Some(Some(frame)) => playout.push(clock::now(), frame),
+                Some(None) => over = true,
+                None => {}
+            }
+        }
+    })
+}

@@ -1,0 +1,302 @@
+//! `vstream send`: source → encode → fan-out → links.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use async_io::Timer;
+use clap::Args;
+use smol::future::or;
+
+use super::calls::{dial, hello, listen, refuse, serve};
+use super::{Common, Job};
+use crate::clock;
+use crate::codec::coder::Coder;
+use crate::devices::{self, Raw, Wish};
+use crate::endpoint::Endpoint;
+use crate::fanout::Fanout;
+use crate::fault;
+use crate::frame::{Frame, Shot, Source};
+use crate::greet;
+use crate::latest::{Latest, Writer, latest};
+use crate::link::Link;
+use crate::log::Repeated;
+use crate::message::{About, Hello, Message, Side, Welcome};
+use crate::publish::{End, Feed, publish};
+use crate::retry::Retry;
+use crate::stop::Stop;
+use crate::{transports, units};
+
+/// Send video to one or more receivers
+///
+/// Examples:
+///   vstream send --to 192.168.1.20                      the camera to another PC
+///   vstream send --from film.mp4 --loop --to HOST       a file, again and again
+///   vstream send --from 'test?size=1920x1080' --listen :9000
+///   ffmpeg -i IN -f yuv4mpegpipe - | vstream send --from - --to HOST
+///   vstream send --from http://camera/stream --to A --to B --quality 60 --size 720p
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct SendArgs {
+    /// Receiver to call; more than once for several, each at its own pace
+    #[arg(long, value_name = "URL", value_parser = transports::endpoint, required_unless_present = "listen")]
+    pub to: Vec<Endpoint>,
+    /// Wait for receivers to call, here
+    #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "to")]
+    pub listen: Option<Endpoint>,
+    /// test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]
+    #[arg(long, value_name = "SOURCE")]
+    pub from: Option<String>,
+    /// Form of raw frames on stdin: i420:1280x720@30
+    #[arg(long, value_name = "FORM", value_parser = devices::raw_form)]
+    pub raw: Option<Raw>,
+    /// Width and height, or 240p to 2160p [default: the source's]
+    #[arg(long, value_name = "WxH", value_parser = units::size)]
+    pub size: Option<(usize, usize)>,
+    /// Frames a second [default: the source's]
+    #[arg(long, value_name = "N", value_parser = units::fps)]
+    pub fps: Option<f64>,
+    /// JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]
+    #[arg(long, value_name = "Q", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: Option<u8>,
+    /// Drop nothing: the source waits for the slowest receiver
+    #[arg(long)]
+    pub every_frame: bool,
+    /// Begin again when the source is over
+    #[arg(long = "loop")]
+    pub looped: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What the threads and tasks of a sender share.
+struct Sender {
+    job: Arc<Job>,
+    frames: Fanout<Frame>,
+    about: About,
+    /// The source gave its last image; all of them are encoded.
+    over: Stop,
+    encoded: Stop,
+    /// With every-frame: what a guest that died had not acknowledged, for the next one.
+    orphans: Mutex<VecDeque<Feed>>,
+}
+
+/// A numbered image on its way to the encoder.
+type Numbered = (u64, Shot);
+
+pub fn run(args: SendArgs) -> Result<()> {
+    let job = Job::start("send", &args.common)?;
+    let wish =
+        Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: args.quality.is_some() };
+    let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
+    let source = devices::open(&name, &wish, &job.stop)?;
+    let about = source.about();
+    log::info!("sending {}", about.text);
+    job.board.whole().length = about.length.filter(|_| !args.looped);
+    let sender = Arc::new(Sender {
+        frames: Fanout::new(args.every_frame),
+        about: About { rate: args.fps.or(about.rate), every_frame: args.every_frame },
+        job: job.clone(),
+        over: Stop::default(),
+        encoded: Stop::default(),
+        orphans: Mutex::default(),
+    });
+    let (shots, images) = latest();
+    let capturing = {
+        let sender = sender.clone();
+        std::thread::spawn(move || sender.capture(source, &name, &wish, &shots))
+    };
+    let coder = Coder::new(args.size, args.quality);
+    let encoding = {
+        let sender = sender.clone();
+        std::thread::spawn(move || sender.encode(images, coder))
+    };
+    let ended = smol::block_on(async {
+        sender.clone().connect(args).await?;
+        job.ended().await
+    });
+    job.stop.say();
+    drop((capturing, encoding)); // they hear the stop; a device that does not let go must not hold up the end
+    ended
+}
+
+impl Sender {
+    /// Starts a task for each receiver to call, or for those that will call; the last to end ends the job.
+    async fn connect(self: Arc<Self>, args: SendArgs) -> Result<()> {
+        let mut calls = Vec::new();
+        if let Some(on) = &args.listen {
+            let listener = listen(&self.job, on).await?;
+            let (me, name) = (self.clone(), on.name().to_string());
+            self.job.board.whole().stream = Some(name.clone());
+            let guests =
+                serve(self.job.clone(), listener, move |link, hello| me.clone().guest(link, hello, name.clone()));
+            let encoded = self.encoded.clone();
+            let me = self.clone();
+            calls.push(smol::spawn(async move {
+                let finished = async {
+                    encoded.heard().await;
+                    while me.job.board.peers() > 0 && !me.job.stop.said() {
+                        Timer::after(std::time::Duration::from_millis(10)).await;
+                    }
+                };
+                or(guests, finished).await;
+            }));
+        }
+        for to in args.to {
+            self.job.board.whole().stream = Some(to.name().to_string());
+            calls.push(smol::spawn(self.clone().call(to)));
+        }
+        let job = self.job.clone();
+        job.clone().spawn(async move {
+            for call in calls {
+                call.await;
+            }
+            job.stop.say();
+        });
+        Ok(())
+    }
+
+    /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies.
+    async fn call(self: Arc<Self>, to: Endpoint) {
+        let hello = Hello { stream: self.about.clone(), ..hello(Side::Publish, to.name.clone()) };
+        let mut feed = None;
+        loop {
+            let dialled = or(dial(&self.job, &to, &hello), async {
+                self.encoded.heard().await;
+                // With every-frame what is left still has to go; else it is too late for whoever is not there.
+                if self.about.every_frame { std::future::pending().await } else { Ok(None) }
+            });
+            let (link, _) = match dialled.await {
+                Ok(Some(greeted)) => greeted,
+                Ok(None) => return,
+                Err(error) => return self.job.fail(error),
+            };
+            log::info!("connected to {to}");
+            let feed = feed.get_or_insert_with(|| self.feed());
+            if self.publish(link, feed).await || (self.encoded.said() && !self.about.every_frame) {
+                return;
+            }
+        }
+    }
+
+    /// Serves a receiver that called.
+    async fn guest(self: Arc<Self>, mut link: Link, hello: Hello, name: String) {
+        if hello.role != Side::Watch {
+            return refuse(link, "this vstream sends: call it with recv --from".to_string()).await;
+        }
+        if let Some(wanted) = hello.name.filter(|n| *n != name) {
+            return refuse(link, format!("there is no stream {wanted} here; there is {name}")).await;
+        }
+        let welcome = Welcome { name, agent: greet::agent(), stream: self.about.clone() };
+        if link.tx.send(Message::Welcome(welcome)).await.is_err() {
+            return; // it left between its hello and the answer
+        }
+        log::info!("{} watches ({})", link.peer, greet::printable(&hello.agent));
+        let orphan = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let mut feed = orphan.unwrap_or_else(|| self.feed());
+        let done = self.publish(link, &mut feed).await;
+        if !done && self.about.every_frame {
+            self.orphans.lock().unwrap_or_else(PoisonError::into_inner).push_back(feed);
+        }
+    }
+
+    fn feed(&self) -> Feed {
+        Feed { frames: self.frames.subscribe(), held: VecDeque::new(), every: self.about.every_frame }
+    }
+
+    /// Sends the stream to one receiver; true when there is nothing more to send to it.
+    async fn publish(&self, link: Link, feed: &mut Feed) -> bool {
+        let peer = self.job.board.join(&link.peer);
+        self.job.alive();
+        let ended = publish(link, feed, &peer, &self.job.stop).await;
+        self.job.board.leave(&peer);
+        self.job.alive();
+        match ended {
+            Ok(End::Over | End::Stopped) => return true,
+            Ok(End::Left(reason)) => log::info!("{} left: {reason}", peer.name),
+            Err(error) => log::warn!("{} is gone: {}", peer.name, fault::line(&error)),
+        }
+        false
+    }
+
+    /// The source's thread: takes an image whenever one is there, while somebody watches.
+    fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
+        let live = source.about().live;
+        let mut source = Some(source);
+        let mut retry = Retry::default();
+        let mut seq = 0;
+        while !self.job.stop.said() && self.job.frames.is_none_or(|n| seq < n) {
+            smol::block_on(or(self.frames.until_read(), self.job.stop.heard()));
+            let opened = source.take().map_or_else(|| devices::open(name, wish, &self.job.stop), Ok);
+            match opened.and_then(|mut opened| Ok((opened.next()?, opened))) {
+                Ok((Some(shot), opened)) => {
+                    source = Some(opened);
+                    retry = Retry::default();
+                    self.job.alive();
+                    if self.about.every_frame {
+                        smol::block_on(or(async { _ = shots.until_wanted().await }, self.job.stop.heard()));
+                    }
+                    shots.put((seq, shot));
+                    seq += 1;
+                    self.job.board.whole().position = seq;
+                }
+                Ok((None, _)) => break,
+                Err(error) if live => {
+                    log::warn!("{}: trying again", fault::line(&error));
+                    smol::block_on(or(async { _ = Timer::after(retry.delay()).await }, self.job.stop.heard()));
+                }
+                Err(error) => {
+                    let text = format!("{name} broke off after {seq} frames: {}", fault::line(&error));
+                    self.job.note(fault::Fault::device(text).into());
+                    break;
+                }
+            }
+        }
+        self.over.say();
+    }
+
+    /// The encoder's thread: makes a frame when some receiver wants one, of the newest image there is.
+    fn encode(&self, mut images: Latest<Numbered>, coder: Coder) {
+        let epoch = fastrand::u64(..);
+        let mut trouble = Repeated::default();
+        loop {
+            if self.frames.readers() == 0 && !self.about.every_frame {
+                images.try_next(); // from before everybody left: nobody wants to see that
+            }
+            let wanted = or(
+                async {
+                    self.frames.until_wanted().await;
+                    true
+                },
+                async {
+                    self.over.heard().await;
+                    if self.about.every_frame {
+                        std::future::pending::<()>().await;
+                    }
+                    self.frames.until_alone().await;
+                    false
+                },
+            );
+            let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
+            let begun = clock::now();
+            match coder.encode(shot.image) {
+                Ok((jpeg, size)) => {
+                    let mut whole = self.job.board.whole();
+                    whole.encode_ms.add(clock::now().since(begun).as_secs_f64() * 1000.0);
+                    (whole.size, whole.quality) = (Some(size), coder.quality_used());
+                    drop(whole);
+                    let error = std::time::Duration::ZERO;
+                    self.frames.put(Frame { epoch, seq, captured: shot.captured, error, jpeg });
+                }
+                Err(error) => {
+                    self.job.board.whole().dropped.corrupt += 1;
+                    if let Some(n) = trouble.again(clock::now()) {
+                        log::warn!("{n} images were no picture and are left out: {}", fault::line(&error));
+                    }
+                }
+            }
+        }
+        self.frames.close();
+        self.encoded.say();
+    }
+}
