@@ -13,4 +13,6 @@ pub mod frame;
 pub mod latest;
 pub mod pace;
 pub mod picture;
+pub mod playout;
 pub mod stop;
+pub mod utc;

@@ -7,6 +7,7 @@ use crate::frame::Source;
 use crate::stop::Stop;
 
 pub mod patient;
+pub mod text;
 
 /// What the user asked of a source besides its name. A source that cannot do it leaves it to the encoder.
 #[derive(Clone, Debug, Default)]
