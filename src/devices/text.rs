@@ -106,6 +106,28 @@ impl Plane<'_> {
         }
     }
 
+    /// A line with round ends between two points, `half` a pixel or more to either side, its edges smooth.
+    pub fn stroke(&mut self, from: (f64, f64), to: (f64, f64), half: f64, ink: u8) {
+        let reach = half + 1.0;
+        let range = |a: f64, b: f64, end: usize| {
+            let at = |v: f64| (v.max(0.0) as usize).min(end);
+            at(a.min(b) - reach)..at(a.max(b) + reach)
+        };
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let squared = (dx * dx + dy * dy).max(f64::MIN_POSITIVE);
+        for y in range(from.1, to.1, self.samples.len() / self.width) {
+            let row = &mut self.samples[y * self.width..][..self.width];
+            for x in range(from.0, to.0, row.len()) {
+                let (px, py) = (x as f64 + 0.5 - from.0, y as f64 + 0.5 - from.1);
+                let along = ((px * dx + py * dy) / squared).clamp(0.0, 1.0);
+                let cover = half + 0.5 - (px - along * dx).hypot(py - along * dy);
+                if cover > 0.0 {
+                    row[x] = mix(row[x], ink, cover);
+                }
+            }
+        }
+    }
+
     fn glyph(&mut self, x: isize, y: isize, scale: usize, rows: [u8; CELL], ink: u8) {
         for (row, bits) in rows.into_iter().enumerate() {
             let y = y + (row * scale) as isize;
@@ -121,6 +143,12 @@ impl Plane<'_> {
             }
         }
     }
+}
+
+/// `cover` of 0 keeps `below`, of 1 takes `ink`.
+pub fn mix(below: u8, ink: u8, cover: f64) -> u8 {
+    let cover = cover.clamp(0.0, 1.0);
+    (f64::from(below) + (f64::from(ink) - f64::from(below)) * cover).round() as u8
 }
 
 /// Eight rows of a character, the leftmost pixel in the lowest bit.
