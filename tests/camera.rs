@@ -47,12 +47,18 @@ fn shots(source: &mut dyn Source, count: usize) -> Vec<Shot> {
     (0..count).map(|_| source.next().unwrap().expect("a camera does not end")).collect()
 }
 
-/// The sizes of the camera's formats that are read, with their greatest rates.
+/// The camera's formats that are read and their sizes; of a range one that is neither end of it.
 fn modes(path: &str) -> Vec<(String, usize, usize)> {
     let camera = camera::list().into_iter().find(|c| c.path == path).expect("the camera is listed");
-    let formats = camera.formats.iter().filter(|format| format.usable);
-    let sizes = formats.flat_map(|format| format.sizes.iter().map(|size| (format.fourcc.clone(), size)));
-    sizes.filter(|(_, s)| s.up_to.is_none()).map(|(f, s)| (f, s.width as usize, s.height as usize)).collect()
+    let mut modes = Vec::new();
+    for format in camera.formats.iter().filter(|format| format.usable) {
+        for size in &format.sizes {
+            let among = |most: &camera::UpTo| (most.width.min(640), most.height.min(360));
+            let (width, height) = size.up_to.as_ref().map_or((size.width, size.height), among);
+            modes.push((format.fourcc.clone(), width as usize, height as usize));
+        }
+    }
+    modes
 }
 
 #[test]

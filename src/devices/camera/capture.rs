@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::choose::{self, Mode};
 use super::list;
-use super::pixels::{Layout, Pixels, colour};
+use super::pixels::{Layout, Pixels, colour, fourcc_text};
 use super::raw::Device;
 use super::ring::{Filled, Ring};
 use super::stamp::{Flaw, Flaws, Freshness, captured};
@@ -108,14 +108,16 @@ impl Source for Capture {
                 continue;
             }
             let read = |filled, bytes: &[u8]| self.reader.read(filled, bytes, waited);
-            match self.ring.take(read).map_err(|e| self.failed(&e))? {
+            let got = self.ring.take(read).map_err(|e| self.failed(&e))?;
+            if let Some(Err(flaw)) = got {
+                self.reader.flaws.count(flaw);
+            }
+            if let Some(news) = self.reader.flaws.news(clock::now()) {
+                log::warn!("camera {}: {news}", self.path);
+            }
+            match got {
                 Some(Ok(Some(shot))) => return Ok(Some(shot)),
-                Some(Ok(None)) => {}
-                Some(Err(flaw)) => {
-                    if let Some(text) = self.reader.flaws.count(flaw, clock::now()) {
-                        log::warn!("camera {}: {text}", self.path);
-                    }
-                }
+                Some(_) => idle = 0,
                 None => idle += 1,
             }
             waited = false;
@@ -227,9 +229,12 @@ fn no_camera(path: &str, e: &io::Error) -> anyhow::Error {
 }
 
 fn no_format(device: &Device, path: &str) -> anyhow::Error {
-    let has: Vec<String> = list::formats(device).map(|(fourcc, _)| super::pixels::fourcc_text(fourcc)).collect();
-    let has = if has.is_empty() { "none".to_string() } else { has.join(" ") };
-    Fault::device(format!("the camera {path} has no format that vstream reads: it has {has}"))
+    let has: Vec<String> = list::formats(device).map(|(fourcc, _)| fourcc_text(fourcc)).collect();
+    if has.is_empty() {
+        let fault = Fault::device(format!("the camera {path} has no format"));
+        return fault.hint("a virtual camera has one only while a program feeds it").into();
+    }
+    Fault::device(format!("the camera {path} has no format that vstream reads: it has {}", has.join(" ")))
         .hint("vstream reads MJPG, YUYV, NV12, YU12 and UYVY")
         .into()
 }

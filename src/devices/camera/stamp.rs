@@ -55,23 +55,28 @@ pub struct Flaws {
     empty: u64,
     short: u64,
     damaged: u64,
+    untold: bool,
     told: Option<Time>,
 }
 
 const TELL: Duration = Duration::from_secs(1);
 
 impl Flaws {
-    /// Counts one, and gives what to say if it is time to.
-    pub fn count(&mut self, flaw: Flaw, now: Time) -> Option<String> {
+    pub fn count(&mut self, flaw: Flaw) {
         match flaw {
             Flaw::Empty => self.empty += 1,
             Flaw::Short => self.short += 1,
             Flaw::Damaged => self.damaged += 1,
         }
-        if self.told.is_some_and(|told| now.since(told) < TELL) {
+        self.untold = true;
+    }
+
+    /// What to say now, if there is something new and it is time to.
+    pub fn news(&mut self, now: Time) -> Option<String> {
+        if !self.untold || self.told.is_some_and(|told| now.since(told) < TELL) {
             return None;
         }
-        self.told = Some(now);
+        (self.untold, self.told) = (false, Some(now));
         Some(format!("{self} so far"))
     }
 }
@@ -120,9 +125,12 @@ mod tests {
     #[test]
     fn flaws_are_told_once_a_second_with_their_total() {
         let mut flaws = Flaws::default();
-        let said = |flaws: &mut Flaws, flaw, ms| flaws.count(flaw, at(ms));
-        assert_eq!(said(&mut flaws, Flaw::Damaged, 0).unwrap(), "skipped 1 damaged buffers so far");
-        assert_eq!(said(&mut flaws, Flaw::Damaged, 900), None);
-        assert_eq!(said(&mut flaws, Flaw::Short, 1000).unwrap(), "skipped 2 damaged and 1 short buffers so far");
+        flaws.count(Flaw::Damaged);
+        assert_eq!(flaws.news(at(0)).unwrap(), "skipped 1 damaged buffers so far");
+        flaws.count(Flaw::Damaged);
+        flaws.count(Flaw::Short);
+        assert_eq!(flaws.news(at(900)), None);
+        assert_eq!(flaws.news(at(1000)).unwrap(), "skipped 2 damaged and 1 short buffers so far");
+        assert_eq!(flaws.news(at(9000)), None);
     }
 }
