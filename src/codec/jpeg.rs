@@ -125,8 +125,7 @@ fn be16(bytes: &[u8], at: usize) -> Result<u16> {
 /// Errors name what makes the buffer no picture: no start, no end, damaged headers.
 pub fn complete(data: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>> {
     let header = parse(data)?;
-    let end = memchr::memmem::rfind(&data[header.scan..], &[0xFF, EOI]).context("cut off: no end marker")?;
-    let data = &data[..header.scan + end + 2];
+    let data = &data[..end(data, header.scan).context("cut off: no end marker")?];
     if header.has_huffman || header.process != 0xC0 {
         return Ok(data.into());
     }
@@ -135,6 +134,25 @@ pub fn complete(data: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>> {
     whole.extend_from_slice(&standard_huffman_tables());
     whole.extend_from_slice(&data[header.sos..]);
     Ok(whole.into())
+}
+
+/// Where the image whose first scan begins at `scan` ends. What follows may hold an end marker too: cameras fill buffers
+/// anew without clearing them, and some report them as full.
+fn end(data: &[u8], scan: usize) -> Option<usize> {
+    let mut at = scan;
+    while let Some(found) = memchr::memchr(0xFF, &data[at..]) {
+        at += found;
+        at = match *data.get(at + 1)? {
+            EOI => return Some(at + 2),
+            0xFF => at + 1,                      // fill
+            0x00 | 0x01 | RST0..=0xD7 => at + 2, // a sample, or a marker without parameters
+            _ => match segment(data, at) {
+                Ok(segment) => segment.body.end, // between two scans
+                Err(_) => at + 2,                // damage, which a decoder may survive
+            },
+        };
+    }
+    None
 }
 
 /// The typical tables of T.81 annex K.3 as four DHT segments, taken from an encoding that uses them.
@@ -211,6 +229,18 @@ mod tests {
         let decoded = crate::codec::decode::decode(&whole).unwrap();
         assert_eq!(decoded, crate::codec::decode::decode(&data).unwrap());
         assert_eq!(&whole[whole.len() - 2..], [0xFF, EOI]);
+    }
+
+    #[test]
+    fn an_older_picture_behind_the_end_is_cut() {
+        let data = sample(64, 64);
+        for rest in [&data[..], &data[data.len() / 2..], &[0xFF], &[0xFF, 0xFF, EOI]] {
+            assert_eq!(complete(&[&data, rest].concat()).unwrap(), &data[..]);
+        }
+        let mut damaged = data.clone();
+        let scan = parse(&data).unwrap().scan;
+        damaged[scan..scan + 4].copy_from_slice(&[0xFF, 0x77, 0xFF, 0xFF]);
+        assert_eq!(complete(&damaged).unwrap(), &damaged[..]);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::frame::Source;
 use crate::stop::Stop;
 use crate::units;
 
+#[cfg(feature = "camera")]
+pub mod camera;
 pub mod outputs;
 pub mod patient;
 mod testcard;
@@ -49,10 +51,27 @@ pub fn open(name: &str, wish: &Wish, stop: &Stop) -> Result<Box<dyn Source>> {
     if name == "test" || name.starts_with("test?") {
         return testcard::open(name, wish, stop);
     }
+    if name == "camera" || name.starts_with("/dev/video") || name.starts_with("/dev/v4l/") {
+        return open_camera((name != "camera").then_some(name), wish, stop);
+    }
     Err(crate::fault::Fault::device(format!("could not open {name}")).into())
 }
 
-/// The source of a sender that was not told one.
+/// What `send` takes without `--from`: the camera where there is one, else the test card.
 pub fn default_name() -> &'static str {
+    #[cfg(feature = "camera")]
+    if camera::any() {
+        return "camera";
+    }
     "test"
+}
+
+#[cfg(feature = "camera")]
+use camera::open as open_camera;
+
+#[cfg(not(feature = "camera"))]
+fn open_camera(path: Option<&str>, _: &Wish, _: &Stop) -> Result<Box<dyn Source>> {
+    let name = path.unwrap_or("a camera");
+    let fault = crate::fault::Fault::device(format!("could not open {name}: this build has no camera support"));
+    Err(fault.hint("build it with `--features camera`, or take `--from test` or a video file").into())
 }
