@@ -9,7 +9,6 @@ use async_io::Timer;
 use smol::future::or;
 
 use crate::clock::{self, Time};
-use crate::codec::jpeg;
 use crate::exchange::{self, Pinging};
 use crate::fanout::Fanout;
 use crate::frame::Frame;
@@ -32,19 +31,19 @@ pub enum End {
 const OUTGOING: usize = 64;
 
 /// Takes frames from a link until it or the stream ends. `every`: a frame is acknowledged when the outputs are done
-/// with it, else when it has arrived. `corrupt` hears of frames that are no JPEG; they go no further.
+/// with it, else when it has arrived. Only frames that are `fine` go to the outputs.
 pub async fn watch(
     link: Link,
     out: &Fanout<Frame>,
     every: bool,
     peer: &Arc<Peer>,
     stop: &Stop,
-    corrupt: impl Fn(&anyhow::Error) + Send + Sync,
+    fine: impl Fn(&Frame) -> bool + Send + Sync,
 ) -> Result<End> {
     let Link { mut tx, mut rx, .. } = link;
     let outgoing = bounded(OUTGOING);
     let pinging = Mutex::default();
-    let reading = read(&mut *rx, out, every, peer, &outgoing.0, &pinging, &corrupt);
+    let reading = read(&mut *rx, out, every, peer, &outgoing.0, &pinging, &fine);
     let writing = write(&mut *tx, &outgoing.1, &pinging);
     let stopped = async {
         stop.heard().await;
@@ -86,7 +85,7 @@ async fn read(
     peer: &Arc<Peer>,
     outgoing: &Sender<Message>,
     pinging: &Mutex<Pinging>,
-    corrupt: &(impl Fn(&anyhow::Error) + Send + Sync),
+    fine: &(impl Fn(&Frame) -> bool + Send + Sync),
 ) -> Result<End> {
     let mut expected = 0;
     loop {
@@ -99,9 +98,7 @@ async fn read(
                 }
                 count(peer, &frame, number - expected, arrived);
                 expected = number.saturating_add(1);
-                if let Err(error) = jpeg::parse(&frame.jpeg) {
-                    corrupt(&error);
-                } else {
+                if fine(&frame) {
                     let replaced = out.put(here(frame, peer, arrived));
                     peer.link().slow += replaced as u64;
                 }

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::calls::{dial, hello, listen, refuse, serve};
 use super::output::{self, Output};
 use super::{Common, Job};
+use crate::codec::jpeg;
 use crate::devices::outputs::{self, Folder};
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -219,14 +220,16 @@ impl Receiver {
         let peer = self.job.board.join(&link.peer);
         self.job.alive();
         let trouble = Mutex::new(Repeated::default());
-        let corrupt = |error: &anyhow::Error| {
+        let fine = |frame: &Frame| {
+            let Err(error) = jpeg::parse(&frame.jpeg) else { return true };
             self.job.board.whole().dropped.corrupt += 1;
             let told = trouble.lock().unwrap_or_else(PoisonError::into_inner).again(clock::now());
             if let Some(n) = told {
-                log::warn!("{n} frames were no picture and are left out: {}", fault::line(error));
+                log::warn!("{n} frames were no picture and are left out: {}", fault::line(&error));
             }
+            false
         };
-        let watching = watch(link, &self.frames, every, &peer, &self.job.stop, corrupt);
+        let watching = watch(link, &self.frames, every, &peer, &self.job.stop, fine);
         let replaced = async {
             leave.heard().await;
             Ok(End::Left("the same sender called again".to_string()))

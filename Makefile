@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh Debian with Rust and gcc: make demo, make check.
+
+CARGO ?= cargo
+# What a build with camera and window needs: bindgen's libclang for V4L2, SDL2's headers for the window.
+BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev
+# What the tests hold vstream against: ffmpeg's readers and writers, a screen without a monitor, a small disk.
+TEST_PACKAGES = ffmpeg xvfb xdotool imagemagick libjpeg-turbo-progs
+# rustfmt does not follow modules that a macro declares.
+LISTED = $(filter-out src/transports/mod.rs,$(wildcard src/transports/*.rs))
+
+.PHONY: help demo check build test fmt docs bench fuzz build-packages test-packages
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+demo: build-packages ## moving pictures through a real sender and receiver, no camera needed
+	$(CARGO) build --release --locked
+	./examples/demo.sh target/release/vstream
+
+check: build-packages test-packages ## all that must pass: format, lints, tests, generated files
+	$(CARGO) fmt --check
+	rustfmt --edition 2024 --check $(LISTED)
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) test --locked
+
+build: build-packages ## the release binary: target/release/vstream
+	$(CARGO) build --release --locked
+
+test:            ## the tests alone
+	$(CARGO) test --locked
+
+fmt:             ## format everything
+	$(CARGO) fmt
+	rustfmt --edition 2024 $(LISTED)
+
+docs:            ## manual pages, completions and the README's tables, from the program's own definitions
+	UPDATE=1 $(CARGO) test --locked --test docs
+
+bench:           ## the figures of the README, each beside a peer in the same run
+	./benches/run.sh
+
+fuzz:            ## each parser for a minute (needs cargo-fuzz)
+	./fuzz/run.sh 60
+
+build-packages:
+	@./.ci/packages $(BUILD_PACKAGES)
+
+test-packages:
+	@./.ci/packages $(TEST_PACKAGES)

@@ -1,0 +1,121 @@
+//! A transport of your own: vstream's messages over a Unix socket, from outside the crate. A sender and a receiver in
+//! one program; `cargo run --example transport` prints what arrives.
+//!
+//! Inside vstream the same `impl Transport` is one file in `src/transports/` and one name in the list there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use smol::net::unix::{UnixListener, UnixStream};
+use vstream::endpoint::Endpoint;
+use vstream::fanout::Fanout;
+use vstream::frame::Frame;
+use vstream::link::Link;
+use vstream::message::{About, Hello, Message, Side, Welcome};
+use vstream::publish::{Feed, publish};
+use vstream::stats::Board;
+use vstream::stop::Stop;
+use vstream::stream::{StreamRx, StreamTx};
+use vstream::transports::{Listener, Transport};
+use vstream::watch::watch;
+use vstream::{clock, codec, greet, picture::Picture};
+
+struct Unix;
+
+fn path(endpoint: &Endpoint) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("vstream-{}.socket", endpoint.host))
+}
+
+fn link(stream: UnixStream) -> Link {
+    Link { tx: Box::new(StreamTx(stream.clone())), rx: Box::new(StreamRx(stream)), peer: "unix".into() }
+}
+
+#[async_trait]
+impl Transport for Unix {
+    fn scheme(&self) -> &'static str {
+        "unix"
+    }
+    fn about(&self) -> &'static str {
+        "a socket in the file system"
+    }
+    fn options(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+    async fn connect(&self, to: &Endpoint) -> Result<Link> {
+        Ok(link(UnixStream::connect(path(to)).await?))
+    }
+    async fn listen(&self, on: &Endpoint) -> Result<Box<dyn Listener>> {
+        let _ = std::fs::remove_file(path(on)); // left by an earlier run
+        Ok(Box::new(Listening(UnixListener::bind(path(on))?, on.clone())))
+    }
+}
+
+struct Listening(UnixListener, Endpoint);
+
+#[async_trait]
+impl Listener for Listening {
+    async fn accept(&self) -> Result<Link> {
+        Ok(link(self.0.accept().await?.0))
+    }
+    fn local(&self) -> Endpoint {
+        self.1.clone()
+    }
+}
+
+/// Calls, and publishes thirty frames of a picture that brightens.
+async fn send(to: Endpoint) -> Result<()> {
+    let mut link = Unix.connect(&to).await?;
+    let stream = About { rate: Some(30.0), every_frame: true };
+    let hello = Hello { role: Side::Publish, name: None, agent: greet::agent(), instance: 1, stream };
+    greet::call(&mut link, hello).await?;
+    let frames = Arc::new(Fanout::new(true));
+    let mut feed = Feed { frames: frames.subscribe(), held: Default::default(), every: true };
+    std::thread::spawn(move || -> Result<()> {
+        for seq in 0..30u8 {
+            let mut picture = Picture::new(320, 240);
+            picture.planes_mut()[0].fill(seq * 8);
+            let jpeg = codec::encode::encode(&picture, 80)?;
+            smol::block_on(frames.until_wanted());
+            let (captured, error) = (clock::now(), Duration::ZERO);
+            frames.put(Frame { epoch: 1, seq: seq.into(), captured, error, jpeg });
+        }
+        frames.close();
+        Ok(())
+    });
+    let peer = Board::new("send").join("receiver");
+    publish(link, &mut feed, &peer, &Stop::default()).await?;
+    Ok(())
+}
+
+/// Takes one caller and prints the brightness of each picture.
+async fn receive(listener: Box<dyn Listener>) -> Result<()> {
+    let mut link = listener.accept().await?;
+    let hello = greet::hear(&mut link).await?;
+    let welcome = Welcome { name: "live".into(), agent: greet::agent(), stream: About::default() };
+    link.tx.send(Message::Welcome(welcome)).await?;
+    let frames: Fanout<Frame> = Fanout::new(false);
+    let mut shown = frames.subscribe();
+    let printing = std::thread::spawn(move || {
+        while let Some(frame) = shown.next_blocking() {
+            let picture = codec::decode::decode(&frame.jpeg).expect("we encoded it");
+            println!("frame {:2}: luma {}", frame.seq, picture.planes()[0][0]);
+        }
+    });
+    let peer = Board::new("recv").join("sender");
+    watch(link, &frames, hello.stream.every_frame, &peer, &Stop::default(), |_| true).await?;
+    frames.close();
+    printing.join().expect("printing does not fail");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let endpoint = Endpoint::parse("unix://example").map_err(anyhow::Error::msg)?;
+    smol::block_on(async {
+        let listener = Unix.listen(&endpoint).await?;
+        let sending = smol::spawn(send(endpoint.clone()));
+        receive(listener).await?;
+        sending.await
+    })
+}

@@ -1,0 +1,187 @@
+//! One suite over every transport in the list. A new transport is tested without touching this file, because a
+//! listener's `local()` is an address that can be dialled as it is.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_io::Timer;
+use bytes::Bytes;
+use smol::future::{or, zip};
+use vstream::clock::Time;
+use vstream::endpoint::Endpoint;
+use vstream::frame::Frame;
+use vstream::greet;
+use vstream::link::Link;
+use vstream::message::{About, Bye, Hello, Message, Side, Welcome};
+use vstream::transports::{self, Transport};
+
+fn with_each<F: Future<Output = ()>>(test: impl Fn(&'static dyn Transport, Link, Link) -> F) {
+    for transport in transports::ALL {
+        let limit = async {
+            Timer::after(Duration::from_secs(20)).await;
+            panic!("{}: it hangs", transport.scheme());
+        };
+        smol::block_on(or(limit, async {
+            let (caller, listener) = pair(*transport).await;
+            test(*transport, caller, listener).await;
+        }));
+    }
+}
+
+/// A caller and the listener's end of the same link, over the loopback.
+async fn pair(transport: &dyn Transport) -> (Link, Link) {
+    let on = Endpoint::parse(&format!("{}://127.0.0.1:0", transport.scheme())).unwrap();
+    let listener = transport.listen(&on).await.unwrap();
+    let dial = Endpoint::parse(&listener.local().to_string()).unwrap();
+    assert_ne!(dial.port, 0, "{} tells its real port", transport.scheme());
+    let (caller, guest) = zip(transport.connect(&dial), listener.accept()).await;
+    (caller.unwrap(), guest.unwrap())
+}
+
+fn frame(seq: u64, jpeg: Bytes) -> Frame {
+    Frame { epoch: 9, seq, captured: Time::from_micros(seq as i64), error: Duration::ZERO, jpeg }
+}
+
+fn hello() -> Hello {
+    let stream = About { rate: Some(30.0), every_frame: false };
+    Hello { role: Side::Publish, name: Some("live".into()), agent: "test".into(), instance: 1, stream }
+}
+
+#[test]
+fn greetings_cross() {
+    with_each(|_, mut caller, mut guest| async move {
+        let answer = async {
+            let hello = greet::hear(&mut guest).await.unwrap();
+            assert_eq!(hello.name.as_deref(), Some("live"));
+            let welcome = Welcome { name: "live".into(), agent: "test".into(), stream: About::default() };
+            guest.tx.send(Message::Welcome(welcome)).await.unwrap();
+        };
+        let (welcome, ()) = zip(greet::call(&mut caller, hello()), answer).await;
+        assert_eq!(welcome.unwrap().name, "live");
+    });
+}
+
+#[test]
+fn refusals_arrive_with_their_reason() {
+    with_each(|_, mut caller, mut guest| async move {
+        let answer = async {
+            greet::hear(&mut guest).await.unwrap();
+            greet::refuse(&mut guest, "it is full".into()).await.unwrap();
+        };
+        let call = async {
+            let refused = greet::call(&mut caller, hello()).await.unwrap_err();
+            drop(caller);
+            refused
+        };
+        let (refused, ()) = zip(call, answer).await;
+        assert!(format!("{refused:#}").contains("it is full"), "{refused:#}");
+    });
+}
+
+#[test]
+fn whole_frames_of_every_size_in_order() {
+    with_each(|_, mut caller, mut guest| async move {
+        let sizes = [0, 1, 1000, 65_536, 8_000_000, 3];
+        let send = async {
+            for (seq, &size) in sizes.iter().enumerate() {
+                let jpeg = Bytes::from(vec![seq as u8; size]);
+                caller.tx.send(Message::Frame(seq as u64, frame(seq as u64, jpeg))).await.unwrap();
+            }
+            let bye = Bye { reason: "done".into(), over: true };
+            caller.tx.send(Message::Bye(bye)).await.unwrap();
+            caller.tx.close().await.unwrap();
+            caller.rx.drain().await;
+        };
+        let receive = async {
+            for (seq, &size) in sizes.iter().enumerate() {
+                let Some(Message::Frame(number, got)) = guest.rx.recv().await.unwrap() else { panic!("no frame") };
+                assert_eq!((number, got.epoch, got.seq, got.jpeg.len()), (seq as u64, 9, seq as u64, size));
+                assert!(got.jpeg.iter().all(|&b| b == seq as u8));
+            }
+            assert!(matches!(guest.rx.recv().await.unwrap(), Some(Message::Bye(bye)) if bye.over));
+            drop(guest);
+        };
+        zip(send, receive).await;
+    });
+}
+
+#[test]
+fn both_directions_at_once() {
+    with_each(|_, caller, guest| async move {
+        let talk = |mut link: Link| async move {
+            let send = async {
+                for i in 0..200 {
+                    link.tx.send(Message::Ping(Time::from_micros(i))).await.unwrap();
+                }
+            };
+            let receive = async {
+                for i in 0..200 {
+                    let got = link.rx.recv().await.unwrap();
+                    assert!(matches!(got, Some(Message::Ping(t)) if t.micros() == i), "{got:?}");
+                }
+            };
+            zip(send, receive).await;
+        };
+        zip(talk(caller), talk(guest)).await;
+    });
+}
+
+#[test]
+fn a_peer_that_dies_ends_the_link() {
+    with_each(|transport, caller, mut guest| async move {
+        drop(caller);
+        let end = guest.rx.recv().await;
+        assert!(matches!(end, Ok(None) | Err(_)), "{}: {end:?}", transport.scheme());
+    });
+}
+
+#[test]
+fn a_caller_that_says_nothing_is_given_up() {
+    with_each(|transport, caller, mut guest| async move {
+        let error = greet::hear(&mut guest).await.unwrap_err();
+        assert!(format!("{error:#}").contains("no greeting within"), "{}: {error:#}", transport.scheme());
+        drop(caller);
+    });
+}
+
+#[test]
+fn many_guests_do_not_wait_for_a_silent_one() {
+    for transport in transports::ALL {
+        smol::block_on(async {
+            let on = Endpoint::parse(&format!("{}://127.0.0.1:0", transport.scheme())).unwrap();
+            let listener = transport.listen(&on).await.unwrap();
+            let dial = listener.local();
+            let mut kept = Vec::new();
+            for _ in 0..5 {
+                kept.push(zip(transport.connect(&dial), listener.accept()).await);
+            }
+            let (mut caller, guest) = kept.pop().unwrap();
+            let mut guest = guest.unwrap();
+            let (said, heard) =
+                zip(caller.as_mut().unwrap().tx.send(Message::Hello(hello())), greet::hear(&mut guest)).await;
+            said.unwrap();
+            assert_eq!(heard.unwrap().instance, 1);
+        });
+    }
+}
+
+#[test]
+fn nobody_there_is_an_error() {
+    for transport in transports::ALL {
+        smol::block_on(async {
+            let on = Endpoint::parse(&format!("{}://127.0.0.1:0", transport.scheme())).unwrap();
+            let listener = transport.listen(&on).await.unwrap();
+            let dial = listener.local();
+            drop(listener);
+            let late = async {
+                Timer::after(Duration::from_secs(10)).await;
+                panic!("{}: it waits for nobody", transport.scheme());
+            };
+            let call = async {
+                let mut link = transport.connect(&dial).await?;
+                greet::call(&mut link, hello()).await
+            };
+            assert!(or(call, late).await.is_err());
+        });
+    }
+}
