@@ -1,0 +1,171 @@
+//! Peers that are strange, hostile or slow, spoken to the real binary byte by byte.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use common::{Vstream, vstream};
+use rustix::process::Signal;
+
+fn receiver() -> (Vstream, String) {
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--stats", "json"]);
+    let url = recv.listening();
+    (recv, url.trim_start_matches("tcp://").to_string())
+}
+
+/// Sends bytes and reads until the far side closes.
+fn say(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(common::LIMIT)).unwrap();
+    let _ = stream.write_all(bytes); // it may have hung up in the middle
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer); // a reset is an answer too
+    answer
+}
+
+fn message(kind: u8, payload: &[u8]) -> Vec<u8> {
+    [&[kind][..], &(payload.len() as u32).to_le_bytes(), payload].concat()
+}
+
+fn hello(version: u16, json: &str) -> Vec<u8> {
+    message(1, &[b"VSTR", &version.to_le_bytes()[..], json.as_bytes()].concat())
+}
+
+const PUBLISH: &str = r#"{"role":"publish"}"#;
+
+/// After whatever was said before, the receiver still takes a real sender.
+fn still_works(recv: Vstream, address: &str) {
+    let url = format!("tcp://{address}");
+    vstream(&["send", "--from", "test?size=64x64&fps=60", "--frames", "5", "--to", &url]).end().ended_with(0);
+    recv.end().ended_with(0);
+}
+
+#[test]
+fn strangers_are_turned_away() {
+    let (mut recv, address) = receiver();
+    let answer = say(&address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(String::from_utf8_lossy(&answer).contains("does not speak vstream's protocol"));
+    recv.says("was turned away");
+    for bytes in [&[0u8; 64][..], &[0xFF; 64], b"SSH-2.0-x\r\n", &message(1, b"NOPE\x01\x00{}"), &hello(1, "{"), &[1]] {
+        say(&address, bytes);
+        recv.says("was turned away");
+    }
+    still_works(recv, &address);
+}
+
+#[test]
+fn another_version_is_told_both() {
+    let (recv, address) = receiver();
+    let answer = say(&address, &hello(9, PUBLISH));
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("version 9") && answer.contains("this vstream 1"), "{answer}");
+    still_works(recv, &address);
+}
+
+#[test]
+fn a_claim_of_four_gigabytes_ends_the_link_and_takes_no_memory() {
+    let (mut recv, address) = receiver();
+    let claim = [&[4u8][..], &u32::MAX.to_le_bytes()].concat();
+    say(&address, &[hello(1, PUBLISH), claim].concat());
+    recv.says("claims 4294967295 bytes");
+    let allowed = [&[4u8][..], &(64u32 << 20).to_le_bytes()].concat();
+    say(&address, &[hello(1, PUBLISH), allowed].concat());
+    recv.says("cut in the middle");
+    assert!(resident(&recv) < 60 << 20);
+    still_works(recv, &address);
+}
+
+/// Resident bytes.
+fn resident(process: &Vstream) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+#[test]
+fn a_publisher_of_rubbish_is_counted_and_ended() {
+    let (mut recv, address) = receiver();
+    let mut frame = vec![0; 40];
+    frame.extend_from_slice(b"this is no JPEG");
+    let bytes = [hello(1, PUBLISH), message(4, &frame), message(4, &frame)].concat();
+    let answer = say(&address, &bytes);
+    assert!(answer.starts_with(&[2]), "it was welcomed");
+    recv.says("frames were no picture");
+    recv.says("is gone");
+    // Messages that only a watcher may send.
+    say(&address, &[hello(1, PUBLISH), message(5, &[0; 16])].concat());
+    recv.says("only a watcher may");
+    still_works(recv, &address);
+}
+
+#[test]
+fn a_silent_caller_holds_nobody_up() {
+    let (recv, address) = receiver();
+    let silent: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    still_works(recv, &address);
+    drop(silent);
+}
+
+#[test]
+fn a_sender_killed_in_mid_frame_leaves_its_place() {
+    let (mut recv, address) = receiver();
+    let mut half = TcpStream::connect(&address).unwrap();
+    half.write_all(&hello(1, PUBLISH)).unwrap();
+    half.write_all(&[4, 0, 0, 1, 0, 1, 2, 3]).unwrap();
+    recv.says("sends live");
+    drop(half);
+    recv.says("is gone");
+    still_works(recv, &address);
+}
+
+#[test]
+fn a_stopped_reader_makes_the_sender_drop_and_not_lag() {
+    let (recv, address) = receiver();
+    let url = format!("tcp://{address}");
+    let mut recv = recv;
+    let mut send = vstream(&["send", "--from", "test?size=640x360&fps=60", "--to", &url, "--stats", "json"]);
+    recv.stats(|line| line["frames"].as_u64() > Some(10));
+    recv.signal(Signal::STOP);
+    send.stats(|line| line["fps"] == 0.0 && line["frames"].as_u64() > Some(0));
+    recv.signal(Signal::CONT);
+    // What comes after the pause is fresh, and the pause shows as frames dropped by the sender.
+    let line = send.stats(|line| line["fps"].as_f64() > Some(30.0));
+    assert!(line["dropped"]["slow"].as_u64() > Some(20), "{line}");
+    for _ in 0..2 {
+        recv.stats(|line| line["fps"].as_f64() > Some(30.0));
+    }
+    let line = recv.stats(|line| line["fps"].as_f64() > Some(30.0));
+    assert!(line["latency_ms"].as_f64() < Some(300.0), "{line}");
+}
+
+#[test]
+fn a_listener_that_is_no_vstream_is_not_believed() {
+    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", &[2, 255, 255, 255, 255], &message(2, b"[]")] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("tcp://{}", listener.local_addr().unwrap());
+        let send = vstream(&["send", "--from", "test", "--to", &url, "--timeout", "1s"]);
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut first = [0; 16];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(first[5..9], *b"VSTR");
+        stream.write_all(answer).unwrap();
+        drop(stream);
+        drop(listener);
+        send.end().ended_with(124).saying("waiting for");
+    }
+}
+
+#[test]
+fn reasons_of_a_peer_do_not_reach_the_terminal_raw() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let send = vstream(&["send", "--from", "test", "--to", &url]);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(&message(3, br#"{"reason":"\u001b[2J\u0007evil"}"#)).unwrap();
+    let ended = send.end().ended_with(4).saying("evil");
+    assert!(!ended.text().contains('\u{1b}') && !ended.text().contains('\u{7}'));
+}
