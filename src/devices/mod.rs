@@ -6,7 +6,24 @@ use anyhow::Result;
 use crate::frame::Source;
 use crate::stop::Stop;
 
+mod answer;
+pub mod avi;
+mod banner;
+pub mod ffmpeg;
+pub mod file;
+pub mod folder;
+pub mod h264;
+pub mod http;
+pub mod mjpeg;
+mod mkv;
+mod mp4;
 pub mod patient;
+pub mod raw;
+pub mod recording;
+pub mod replay;
+mod store;
+pub mod trouble;
+pub mod y4m;
 
 /// What the user asked of a source besides its name. A source that cannot do it leaves it to the encoder.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +50,9 @@ pub struct Raw {
 
 /// Opens a source by what the user typed after `--from`.
 pub fn open(name: &str, wish: &Wish, stop: &Stop) -> Result<Box<dyn Source>> {
-    let _ = (name, wish, stop);
-    Err(crate::fault::Fault::device(format!("could not open {name}")).into())
+    match name {
+        "-" => file::stdin(wish, stop),
+        _ if name.starts_with("http://") || name.starts_with("https://") => http::open(name, stop),
+        path => file::open(path.as_ref(), wish, stop),
+    }
 }
