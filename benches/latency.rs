@@ -79,7 +79,8 @@ fn gstreamer(film: &Film, port: u16) -> Pair {
         &format!("-q tcpserversrc host=127.0.0.1 port={port} ! jpegparse ! jpegdec ! fdsink sync=false"),
     );
     std::thread::sleep(Duration::from_secs(1)); // it says nothing when it listens, and its client does not wait
-    let source = format!("fdsrc blocksize={} ! rawvideoparse format=i420 width={w} height={h} framerate=30/1", w * h * 3 / 2);
+    let source =
+        format!("fdsrc blocksize={} ! rawvideoparse format=i420 width={w} height={h} framerate=30/1", w * h * 3 / 2);
     let sink = format!("jpegenc quality=80 ! tcpclientsink host=127.0.0.1 port={port}");
     Pair { sender: spawn("gst-launch-1.0", &format!("-q {source} ! {sink}")), receiver }
 }
@@ -160,7 +161,9 @@ fn main() {
             results.push(play(&film, start(&film, free_port()), count));
         }
     }
-    println!("| {width}x{height} at 30 fps, stamp to stamp | p50 ms | p95 ms | missing of {count} |\n|---|---|---|---|");
+    println!(
+        "| {width}x{height} at 30 fps, stamp to stamp | p50 ms | p95 ms | missing of {count} |\n|---|---|---|---|"
+    );
     let mut p50 = Vec::new();
     for (name, _, results) in &table {
         p50.push(median(results.iter().map(|r| r.p50).collect()));

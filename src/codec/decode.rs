@@ -119,11 +119,11 @@ fn copy(from: &[u8], stride: usize, from_y: usize, from_x: usize, to: &mut [u8],
     }
 }
 
-/// One component as decoded: rows of `width` samples.
-struct Plane {
-    width: usize,
-    height: usize,
-    samples: Vec<u8>,
+/// One component at its own resolution: rows of `width` samples.
+pub struct Plane<S = Vec<u8>> {
+    pub width: usize,
+    pub height: usize,
+    pub samples: S,
 }
 
 /// Decodes to the components' own resolution. zune-jpeg has panicked on damaged files before (its issues 176, 184, 188,
@@ -164,9 +164,10 @@ fn decode_whole(data: &[u8], header: &Header) -> Result<Picture> {
 }
 
 /// Averages a component down to the wanted resolution, or repeats its samples up to it.
-fn resample(from: &Plane, to: &mut [u8], width: usize, height: usize) {
+pub fn resample<S: AsRef<[u8]>>(from: &Plane<S>, to: &mut [u8], width: usize, height: usize) {
+    let samples = from.samples.as_ref();
     if (from.width, from.height) == (width, height) {
-        to.copy_from_slice(&from.samples);
+        to.copy_from_slice(samples);
         return;
     }
     for (y, row) in to.chunks_exact_mut(width).enumerate() {
@@ -174,7 +175,7 @@ fn resample(from: &Plane, to: &mut [u8], width: usize, height: usize) {
         for (x, out) in row.iter_mut().enumerate() {
             let xs = span(x, width, from.width);
             let count = (xs.len() * ys.len()) as u32;
-            let rows = ys.clone().map(|y| &from.samples[y * from.width..][xs.clone()]);
+            let rows = ys.clone().map(|y| &samples[y * from.width..][xs.clone()]);
             let sum: u32 = rows.flatten().map(|&s| u32::from(s)).sum();
             *out = ((sum + count / 2) / count) as u8;
         }

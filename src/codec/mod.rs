@@ -6,6 +6,7 @@ pub mod decode;
 pub mod encode;
 pub mod jpeg;
 pub mod scale;
+pub mod split;
 pub mod tiles;
 
 #[cfg(test)]

@@ -7,12 +7,29 @@ use crate::frame::Source;
 use crate::stop::Stop;
 use crate::units;
 
+mod answer;
+pub mod avi;
+mod banner;
 #[cfg(feature = "camera")]
 pub mod camera;
+pub mod ffmpeg;
+pub mod file;
+pub mod folder;
+pub mod h264;
+pub mod http;
+pub mod mjpeg;
+mod mkv;
+mod mp4;
 pub mod outputs;
 pub mod patient;
+pub mod raw;
+pub mod recording;
+pub mod replay;
+mod store;
 mod testcard;
 pub mod text;
+pub mod trouble;
+pub mod y4m;
 
 /// What the user asked of a source besides its name. A source that cannot do it leaves it to the encoder.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +71,11 @@ pub fn open(name: &str, wish: &Wish, stop: &Stop) -> Result<Box<dyn Source>> {
     if name == "camera" || name.starts_with("/dev/video") || name.starts_with("/dev/v4l/") {
         return open_camera((name != "camera").then_some(name), wish, stop);
     }
-    Err(crate::fault::Fault::device(format!("could not open {name}")).into())
+    match name {
+        "-" => file::stdin(wish, stop),
+        _ if name.starts_with("http://") || name.starts_with("https://") => http::open(name, stop),
+        path => file::open(path.as_ref(), wish, stop),
+    }
 }
 
 /// What `send` takes without `--from`: the camera where there is one, else the test card.

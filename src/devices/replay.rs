@@ -1,0 +1,81 @@
+//! Every parser of foreign bytes from its first to its last step: the one entry that the fuzzers and `tests/corpus.rs`
+//! share. Each gives the number of pictures found, at most `MOST`, and never panics whatever the bytes are.
+
+use std::sync::Arc;
+
+use crate::codec::{decode, jpeg, split};
+use crate::devices::answer::Answer;
+use crate::devices::avi::Avi;
+use crate::devices::h264;
+use crate::devices::recording::Recording;
+use crate::devices::trouble::Trouble;
+use crate::devices::y4m::Y4m;
+use crate::stop::Stop;
+
+/// Pictures after which an input is not followed further: the rest would be more of the same.
+const MOST: usize = 64;
+
+/// The targets by name.
+pub const TARGETS: [(&str, fn(&[u8]) -> usize); 6] =
+    [("split", split), ("jpeg", jpeg), ("avi", avi), ("y4m", y4m), ("multipart", multipart), ("mp4", mp4)];
+
+/// Cuts at places that depend on the bytes, to try pieces of all lengths.
+fn pieces(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = data;
+    std::iter::from_fn(move || {
+        let length = 1 + usize::from(*rest.first()?) * 8;
+        let (piece, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        Some(piece)
+    })
+}
+
+pub fn split(data: &[u8]) -> usize {
+    let (mut splitter, mut count) = (split::Splitter::default(), 0);
+    for piece in pieces(data) {
+        splitter.push(piece);
+        count += std::iter::from_fn(|| splitter.next()).count();
+    }
+    splitter.finish();
+    count + std::iter::from_fn(|| splitter.next()).count()
+}
+
+pub fn jpeg(data: &[u8]) -> usize {
+    let Ok(whole) = jpeg::complete(data) else { return 0 };
+    usize::from(decode::decode(&whole).is_ok())
+}
+
+fn all(recording: anyhow::Result<impl Recording>) -> usize {
+    let Ok(mut recording) = recording else { return 0 };
+    let _ = recording.about();
+    std::iter::from_fn(|| recording.next().ok().flatten()).take(MOST).count()
+}
+
+fn trouble() -> Trouble {
+    Trouble::new("replay", &Stop::default())
+}
+
+pub fn avi(data: &[u8]) -> usize {
+    all(Avi::open(data, "replay", trouble()))
+}
+
+pub fn y4m(data: &[u8]) -> usize {
+    all(Y4m::open(data, Some(data.len() as u64), "replay", trouble()))
+}
+
+/// A web server's answer.
+pub fn multipart(data: &[u8]) -> usize {
+    let (mut answer, mut count) = (Answer::default(), 0);
+    for piece in pieces(data).chain([&[][..]]) {
+        match answer.push(piece) {
+            Ok(pictures) => count += pictures.len(),
+            Err(_) => break,
+        }
+    }
+    count
+}
+
+/// MP4 or Matroska, with the H.264 in it.
+pub fn mp4(data: &[u8]) -> usize {
+    all(h264::film(Arc::new(data.to_vec()), "replay", trouble()))
+}
