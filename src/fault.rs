@@ -59,6 +59,14 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// An error of opening a device, unless it knows better what it is.
+pub fn of_device(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Fault>() {
+        Some(_) => error,
+        None => Fault::device(line(&error)).into(),
+    }
+}
+
 /// The chain of an error in one line, system errors without their number: "could not open x: no such file".
 pub fn line(error: &anyhow::Error) -> String {
     let parts: Vec<String> = error.chain().map(|e| plain(&e.to_string())).collect();

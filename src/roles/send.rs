@@ -89,7 +89,7 @@ pub fn run(args: SendArgs) -> Result<()> {
     let wish =
         Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: args.quality.is_some() };
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
-    let source = devices::open(&name, &wish, &job.stop)?;
+    let source = devices::open(&name, &wish, &job.stop).map_err(fault::of_device)?;
     let about = source.about();
     log::info!("sending {}", about.text);
     job.board.whole().length = about.length.filter(|_| !args.looped);

@@ -13,8 +13,8 @@ pub fn listen(stop: &Stop) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let say = stop.clone();
     std::thread::spawn(move || {
-        for _ in &mut signals {
-            if say.said() {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
                 std::process::exit(1);
             }
             say.say();
