@@ -9,6 +9,8 @@ use crate::stop::Stop;
 pub mod patient;
 mod testcard;
 pub mod text;
+#[cfg(feature = "window")]
+pub mod window;
 
 /// What the user asked of a source besides its name. A source that cannot do it leaves it to the encoder.
 #[derive(Clone, Debug, Default)]

@@ -234,7 +234,7 @@ impl Dial {
         let line = self.radius / 100.0;
         let ring = line * 1.5 + 0.5 - (distance - self.radius + line * 1.5).abs();
         let turn = (dx.atan2(-dy) / std::f64::consts::TAU).rem_euclid(1.0) * 50.0;
-        let major = turn.round() as usize % 5 == 0;
+        let major = (turn.round() as usize).is_multiple_of(5);
         let beside = (turn - turn.round()).abs() / 50.0 * std::f64::consts::TAU * distance;
         let within = (if major { 0.79 } else { 0.86 }..0.93).contains(&outwards);
         let half = if major { line } else { line / 2.0 };
@@ -303,7 +303,7 @@ mod tests {
         };
         let places: Vec<usize> = (5..30).filter_map(left).collect();
         assert!(places.windows(2).all(|w| w[1] - w[0] == 2), "{places:?}");
-        let round = (320 + 6u64).next_multiple_of(2) / 2;
+        let round = (320 + 6) / 2; // width and bar, by steps of two
         assert_eq!(left(10), left(10 + round));
     }
 }
