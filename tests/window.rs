@@ -61,9 +61,11 @@ fn main() {
     let filter = arguments.iter().find(|a| !a.starts_with('-'));
     let chosen: Vec<_> = TESTS.iter().filter(|(name, _)| filter.is_none_or(|f| name.contains(f.as_str()))).collect();
     println!("\nrunning {} tests", chosen.len());
-    let failed = chosen.iter().filter(|(name, _)| !passes(name)).count();
+    let results: Vec<String> = chosen.iter().map(|(name, _)| result(name)).collect();
+    let count = |what: &str| results.iter().filter(|r| r.starts_with(what)).count();
+    let (passed, failed, skipped) = (count("ok"), count("FAILED"), count("skipped"));
     let word = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {word}. {} passed; {failed} failed\n", chosen.len() - failed);
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; {skipped} skipped\n");
     std::process::exit(i32::from(failed > 0) * 101);
 }
 
@@ -72,8 +74,8 @@ fn found(tool: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
 }
 
-/// Runs one test in a process, a folder and a screen of its own.
-fn passes(name: &str) -> bool {
+/// Runs one test in a process, a folder and a screen of its own; tells `ok`, `FAILED` or `skipped` and why.
+fn result(name: &str) -> String {
     let (mut xvfb, display) = virtual_screen();
     let folder = tempfile::tempdir().expect("a folder for snapshots");
     let program = std::env::current_exe().expect("the path of this test");
@@ -90,12 +92,13 @@ fn passes(name: &str) -> bool {
     let output = child.output().expect("this test starts again");
     let _ = xvfb.kill().and_then(|()| xvfb.wait());
     let said = String::from_utf8_lossy(&output.stdout);
-    let result = said.lines().find(|l| l.starts_with("skipped")).unwrap_or("ok");
-    println!("test {name} ... {}", if output.status.success() { result } else { "FAILED" });
-    if !output.status.success() {
-        println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let skipped = said.lines().find(|line| line.starts_with("skipped"));
+    let result = if output.status.success() { skipped.unwrap_or("ok") } else { "FAILED" };
+    println!("test {name} ... {result}");
+    if result == "FAILED" {
+        println!("{said}{}", String::from_utf8_lossy(&output.stderr));
     }
-    output.status.success()
+    result.to_string()
 }
 
 fn virtual_screen() -> (Child, String) {
@@ -147,10 +150,12 @@ fn colours_script(feed: &Feed) {
     until("the text before the first picture", || screenshot().bright(SCREEN.0 / 2, SCREEN.1 / 2, 300, 20) > 500);
     keep("waiting");
     show(feed, 0, &patches(640, 360));
-    until("the title", || title(window) == "live 640x360 – vstream");
+    let title = || tool("xdotool", &["getwindowname", &window.to_string()]);
+    until("the title", || title().trim() == "live 640x360 – vstream");
     compare(window, (640, 360), (640, 360), (0, 0, 640, 360));
     for (size, (x, y, w, h)) in [((701, 523), (0, 64, 701, 394)), ((900, 301), (182, 0, 535, 301))] {
-        resize(window, size);
+        let [id, w_text, h_text] = [window as usize, size.0, size.1].map(|n| n.to_string());
+        tool("xdotool", &["windowsize", "--sync", &id, &w_text, &h_text]);
         compare(window, (640, 360), size, (x, y, w, h));
     }
     keep("letterbox");
@@ -195,10 +200,8 @@ fn full_screen() {
         return println!("skipped: needs a window manager, one of {}", MANAGERS.join(", "));
     };
     let mut manager = Command::new(manager).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    until("the window manager", || {
-        let said = tool("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]);
-        said.contains("window id")
-    });
+    let ready = || tool("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]).contains("window id");
+    until("the window manager", ready);
     act(|feed| {
         let window = window();
         show(feed, 0, &patches(640, 360));
@@ -251,8 +254,12 @@ fn no_display_is_a_clear_error() {
 
 // What a script does and sees
 
-const PATCHES: [[u8; 3]; 8] =
-    [[255, 255, 255], [191, 191, 0], [0, 191, 191], [0, 191, 0], [191, 0, 191], [191, 0, 0], [0, 0, 191], [64, 64, 64]];
+const PATCHES: [u32; 8] = [0xFFFFFF, 0xBFBF00, 0x00BFBF, 0x00BF00, 0xBF00BF, 0xBF0000, 0x0000BF, 0x404040];
+
+fn rgb(patch: usize) -> [u8; 3] {
+    let [_, r, g, b] = PATCHES[patch].to_be_bytes();
+    [r, g, b]
+}
 
 /// Four by two patches of colour.
 fn patches(width: usize, height: usize) -> Picture {
@@ -261,7 +268,7 @@ fn patches(width: usize, height: usize) -> Picture {
     let sizes = [(width, height), (chroma_width, chroma_height), (chroma_width, chroma_height)];
     for (i, (plane, (w, h))) in picture.planes_mut().into_iter().zip(sizes).enumerate() {
         for (at, sample) in plane.iter_mut().enumerate() {
-            let [r, g, b] = PATCHES[at / w * 2 / h * 4 + at % w * 4 / w].map(f64::from);
+            let [r, g, b] = rgb(at / w * 2 / h * 4 + at % w * 4 / w).map(f64::from);
             let y = 0.299 * r + 0.587 * g + 0.114 * b;
             *sample = [y, 128.0 + (b - y) / 1.772, 128.0 + (r - y) / 1.402][i].round() as u8;
         }
@@ -286,7 +293,7 @@ fn compare(window: u64, picture: (usize, usize), size: (usize, usize), (x, y, w,
             return false;
         }
         let centre = |i: usize| (x + w * (i % 4 * 2 + 1) / 8, y + h * (i / 4 * 2 + 1) / 4);
-        let mut all: Vec<_> = PATCHES.iter().enumerate().map(|(i, &rgb)| (centre(i), rgb)).collect();
+        let mut all: Vec<_> = (0..PATCHES.len()).map(|i| (centre(i), rgb(i))).collect();
         let beside = [(x / 2, size.1 / 2, x > 2), (size.0 - 1 - x / 2, size.1 / 2, x > 2), (size.0 / 2, y / 2, y > 2)];
         all.extend(beside.iter().filter(|b| b.2).map(|b| ((b.0, b.1), [0; 3])));
         let off = |(at, rgb): &&((usize, usize), [u8; 3])| (0..3).any(|i| shot.at(at.0, at.1)[i].abs_diff(rgb[i]) > 6);
@@ -357,14 +364,6 @@ fn window() -> u64 {
     let id: u64 = id.expect("waited for");
     tool("xdotool", &["windowfocus", "--sync", &id.to_string()]);
     id
-}
-
-fn title(window: u64) -> String {
-    tool("xdotool", &["getwindowname", &window.to_string()]).trim().to_string()
-}
-
-fn resize(window: u64, size: (usize, usize)) {
-    tool("xdotool", &["windowsize", "--sync", &window.to_string(), &size.0.to_string(), &size.1.to_string()]);
 }
 
 fn key(name: &str) {
