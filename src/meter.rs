@@ -47,22 +47,36 @@ impl Meter {
     }
 }
 
-/// A mean that starts over when it is read: the encoder's milliseconds of the last second.
+/// A mean over the last second, and over the whole run: the encoder's milliseconds.
 #[derive(Debug, Default)]
 pub struct Mean {
+    recent: VecDeque<(Time, f64)>,
     sum: f64,
-    count: u32,
+    count: u64,
 }
 
+/// Values of the last second that are kept: more frames than that are not shown either.
+const VALUES: usize = 1000;
+
 impl Mean {
-    pub fn add(&mut self, value: f64) {
+    pub fn add(&mut self, now: Time, value: f64) {
         self.sum += value;
         self.count += 1;
+        self.recent.push_back((now, value));
+        while self.recent.len() > VALUES || self.recent.front().is_some_and(|&(t, _)| now.since(t) > BITRATE) {
+            self.recent.pop_front();
+        }
     }
 
-    pub fn take(&mut self) -> Option<f64> {
-        let Mean { sum, count } = std::mem::take(self);
+    pub fn recent(&self, now: Time) -> Option<f64> {
+        let values = self.recent.iter().filter(|&&(t, _)| now.since(t) <= BITRATE);
+        let (sum, count) = values.fold((0.0, 0), |(sum, count), &(_, value)| (sum + value, count + 1));
         (count > 0).then(|| sum / f64::from(count))
+    }
+
+    /// Sum and count of the whole run.
+    pub fn whole(&self) -> (f64, u64) {
+        (self.sum, self.count)
     }
 }
 
@@ -82,5 +96,14 @@ mod tests {
         assert!((meter.bitrate(now) as i64 - 240_000).abs() <= 8_000);
         let later = now + Duration::from_secs(2);
         assert_eq!((meter.fps(later), meter.bitrate(later), meter.frames), (0.0, 0, 90));
+    }
+
+    #[test]
+    fn means_forget_after_a_second_and_remember_in_all() {
+        let mut mean = Mean::default();
+        let at = |ms: i64| Time::from_micros(ms * 1000);
+        mean.add(at(0), 10.0);
+        mean.add(at(1500), 20.0);
+        assert_eq!((mean.recent(at(1500)), mean.recent(at(9000)), mean.whole()), (Some(20.0), None, (30.0, 2)));
     }
 }

@@ -141,7 +141,8 @@ fn csv(line: &Line) -> String {
     COLUMNS.iter().map(cell).collect::<Vec<_>>().join(",")
 }
 
-fn human(line: &Line) -> String {
+/// A line for people.
+pub fn human(line: &Line) -> String {
     let mut parts = Vec::new();
     if line.last {
         parts.push(format!("{} frames in {:.1} s", line.frames, line.t));

@@ -86,7 +86,9 @@ pub struct Whole {
     pub length: Option<u64>,
     /// What peers that left had counted: frames, bytes, drops, losses.
     past: (u64, u64, u64, u64),
-    last_latency: Option<(f64, f64)>,
+    /// Sum and count of their latencies, and the newest error bound.
+    past_latency: (f64, u64),
+    latency_error: Option<Duration>,
 }
 
 /// Figures of one link.
@@ -142,15 +144,14 @@ impl Board {
 
     pub fn leave(&self, peer: &Arc<Peer>) {
         lock(&self.peers).retain(|p| !Arc::ptr_eq(p, peer));
-        let mut link = peer.link();
+        let link = peer.link();
         let mut whole = self.whole();
         whole.past.0 += link.meter.frames;
         whole.past.1 += link.meter.bytes;
         whole.past.2 += link.slow;
         whole.past.3 += link.lost;
-        if let (Some(ms), Some(error)) = (link.latency_ms.take(), link.latency_error) {
-            whole.last_latency = Some((ms, millis(error)));
-        }
+        add(&mut whole.past_latency, link.latency_ms.whole());
+        whole.latency_error = link.latency_error.or(whole.latency_error);
     }
 
     pub fn peers(&self) -> usize {
@@ -175,18 +176,21 @@ impl Board {
         (line.frames, line.bytes) = (whole.past.0, whole.past.1);
         line.dropped.slow += whole.past.2;
         let mut lost = whole.past.3;
-        (line.latency_ms, line.latency_err_ms) = whole.last_latency.unzip();
+        let (mut latency, mut error) = (whole.past_latency, whole.latency_error);
+        line.encode_ms = mean(whole.encode_ms.whole());
+        line.decode_ms = mean(whole.decode_ms.whole());
         drop(whole);
         for peer in peers {
-            let mut link = peer.link();
+            let link = peer.link();
             line.frames += link.meter.frames;
             line.bytes += link.meter.bytes;
             line.dropped.slow += link.slow;
             lost += link.lost;
-            if let Some(ms) = link.latency_ms.take() {
-                (line.latency_ms, line.latency_err_ms) = (Some(round(ms)), link.latency_error.map(millis));
-            }
+            add(&mut latency, link.latency_ms.whole());
+            error = link.latency_error.or(error);
         }
+        line.latency_ms = mean(latency);
+        line.latency_err_ms = line.latency_ms.and(error).map(millis);
         line.lost = Some(lost);
         line.lost_pct = Some(percentage(lost, line.frames));
         let seconds = now.since(self.started).as_secs_f64().max(0.001);
@@ -197,7 +201,7 @@ impl Board {
     }
 
     fn base(&self, now: Time) -> Line {
-        let mut whole = self.whole();
+        let whole = self.whole();
         Line {
             t: round(now.since(self.started).as_secs_f64()),
             role: self.role,
@@ -207,8 +211,8 @@ impl Board {
             quality: whole.quality,
             size: whole.size.map(|(w, h)| format!("{w}x{h}")),
             viewers: (self.role == "send").then(|| self.peers()),
-            encode_ms: whole.encode_ms.take().map(round),
-            decode_ms: whole.decode_ms.take().map(round),
+            encode_ms: whole.encode_ms.recent(now).map(round),
+            decode_ms: whole.decode_ms.recent(now).map(round),
             ..Line::default()
         }
     }
@@ -221,13 +225,21 @@ fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
     line.fps = round(link.meter.fps(now));
     line.bitrate = link.meter.bitrate(now);
     line.frame_bytes = link.meter.newest_bytes();
-    line.latency_ms = link.latency_ms.take().map(round);
+    line.latency_ms = link.latency_ms.recent(now).map(round);
     line.latency_err_ms = line.latency_ms.and(link.latency_error).map(millis);
     line.rtt_ms = link.offset.newest().map(|e| millis(e.rtt));
     line.dropped.slow += link.slow;
     line.lost = Some(link.lost);
     line.lost_pct = Some(percentage(link.lost, link.meter.frames));
     line
+}
+
+fn add(to: &mut (f64, u64), more: (f64, u64)) {
+    *to = (to.0 + more.0, to.1 + more.1);
+}
+
+fn mean((sum, count): (f64, u64)) -> Option<f64> {
+    (count > 0).then(|| round(sum / count as f64))
 }
 
 fn percentage(lost: u64, arrived: u64) -> f64 {

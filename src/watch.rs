@@ -126,7 +126,7 @@ fn count(peer: &Arc<Peer>, frame: &Frame, gap: u64, arrived: Time) {
     link.lost += gap;
     if let Some(best) = link.offset.best() {
         let captured = frame.captured.shifted(-best.offset);
-        link.latency_ms.add(arrived.since(captured).as_secs_f64() * 1000.0);
+        link.latency_ms.add(arrived, arrived.since(captured).as_secs_f64() * 1000.0);
         link.latency_error = Some(best.rtt / 2 + frame.error);
     }
 }

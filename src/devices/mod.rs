@@ -29,6 +29,8 @@ mod store;
 mod testcard;
 pub mod text;
 pub mod trouble;
+#[cfg(feature = "window")]
+pub mod window;
 pub mod y4m;
 
 /// What the user asked of a source besides its name. A source that cannot do it leaves it to the encoder.

@@ -12,10 +12,6 @@ pub const LINE: usize = 10;
 /// Around the text in its box, at scale 1.
 pub const MARGIN: usize = 4;
 
-/// Luma of the box and of the letters on it: not quite black and white, which some screens crush.
-const BOX: u8 = 16;
-const INK: u8 = 235;
-
 /// A plane of samples without padding, to draw on.
 pub struct Plane<'a> {
     samples: &'a mut [u8],
@@ -40,17 +36,6 @@ pub fn size<S: AsRef<str>>(lines: &[S], scale: usize) -> (usize, usize) {
 pub fn boxed_size<S: AsRef<str>>(lines: &[S], scale: usize) -> (usize, usize) {
     let (width, height) = size(lines, scale);
     (width + 2 * MARGIN * scale, height + (2 * MARGIN + CELL - LINE) * scale)
-}
-
-/// Writes lines on a dark grey box whose corner is at (`x`, `y`).
-pub fn label<S: AsRef<str>>(picture: &mut Picture, x: isize, y: isize, scale: usize, lines: &[S]) {
-    let (width, height) = boxed_size(lines, scale);
-    let area = Area { x, y, width, height };
-    neutral(picture, area);
-    let mut luma = Plane::luma(picture);
-    luma.fill(area, BOX);
-    let margin = (MARGIN * scale) as isize;
-    luma.lines(x + margin, y + margin, scale, lines, INK);
 }
 
 /// Takes the colour out of an area (and of the pixels that share its chroma samples).
@@ -186,17 +171,34 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_grey_and_inside_their_size() {
+    fn fills_and_neutral_areas_keep_to_their_place() {
         let mut p = Picture::new(65, 33);
-        p.planes_mut()[0].fill(100);
         p.planes_mut()[1].fill(90);
-        label(&mut p, 3, 2, 1, &["one", "two!"]);
-        let (w, h) = boxed_size(&["one", "two!"], 1);
-        assert_eq!((w, h), (40, 26));
+        let area = Area { x: 3, y: 2, width: 40, height: 26 };
+        Plane::luma(&mut p).fill(area, 100);
+        neutral(&mut p, area);
         for (i, &y) in p.planes()[0].iter().enumerate() {
-            let inside = (3..3 + w).contains(&(i % 65)) && (2..2 + h).contains(&(i / 65));
-            assert_eq!(inside, y != 100);
+            let inside = (3..43).contains(&(i % 65)) && (2..28).contains(&(i / 65));
+            assert_eq!(inside, y == 100);
         }
-        assert_eq!((p.planes()[1][33 + 1], p.planes()[1][33 * 16]), (128, 90));
+        for (i, &cb) in p.planes()[1].iter().enumerate() {
+            let inside = (1..22).contains(&(i % 33)) && (1..14).contains(&(i / 33));
+            assert_eq!(inside, cb == 128);
+        }
+    }
+
+    #[test]
+    fn boxes_have_margins_around_their_text() {
+        assert_eq!((size(&["one", "two!"], 2), boxed_size(&["one", "two!"], 1)), ((64, 40), (40, 26)));
+    }
+
+    #[test]
+    fn strokes_are_clipped_and_smooth() {
+        let mut samples = [0; 16 * 10];
+        let mut plane = Plane::new(&mut samples, 16);
+        plane.stroke((-50.0, 5.0), (50.0, 5.0), 1.25, 200);
+        plane.stroke((8.0, -1e9), (f64::NAN, f64::INFINITY), 1.0, 200);
+        let column: Vec<u8> = samples.chunks(16).map(|row| row[2]).collect();
+        assert_eq!(column, [0, 0, 0, 50, 200, 200, 50, 0, 0, 0]);
     }
 }

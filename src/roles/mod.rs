@@ -25,6 +25,7 @@ pub mod output;
 pub mod recv;
 pub mod send;
 mod signals;
+#[cfg(feature = "window")]
 mod window;
 
 /// Flags of every role.

@@ -92,8 +92,8 @@ fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()>
         match picture {
             Ok(picture) => {
                 if picture.is_some() {
-                    let ms = clock::now().since(begun).as_secs_f64() * 1000.0;
-                    job.board.whole().decode_ms.add(ms);
+                    let now = clock::now();
+                    job.board.whole().decode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
                 }
                 output.sink.put(&frame, picture.map(Arc::new)).context("it takes no more")?;
                 count += 1;

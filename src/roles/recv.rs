@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -95,6 +94,12 @@ impl RecvArgs {
         let any = || Endpoint::parse("").expect("an empty address is every interface on the default port");
         self.listen.clone().unwrap_or_else(any)
     }
+
+    /// The name in the window's title.
+    #[cfg(feature = "window")]
+    fn stream(&self) -> &str {
+        self.from.as_ref().or(self.listen.as_ref()).map_or(crate::endpoint::NAME, Endpoint::name)
+    }
 }
 
 pub fn run(args: RecvArgs) -> Result<()> {
@@ -111,8 +116,9 @@ pub fn run(args: RecvArgs) -> Result<()> {
         Some(_) => None,
         None => Some(smol::block_on(listen(&job, &args.listening()))?),
     };
-    let outputs = receiver.outputs(&args)?;
-    let waiting = args.from.as_ref().map_or_else(|| "a sender".to_string(), Endpoint::to_string);
+    let mut outputs = receiver.outputs(&args)?;
+    let screen = receiver.window(&args, &mut outputs)?;
+    let outputs = output::start(&receiver, outputs);
     let network = {
         let (receiver, job, args) = (receiver.clone(), job.clone(), args.clone());
         std::thread::spawn(move || {
@@ -125,15 +131,16 @@ pub fn run(args: RecvArgs) -> Result<()> {
             })
         })
     };
-    if args.play {
-        super::window::run(&receiver, &waiting);
+    #[cfg(feature = "window")]
+    if let Some(screen) = screen {
+        super::window::run(&job, args.stream(), screen);
     }
     network.join().unwrap_or_else(|_| anyhow::bail!("the network thread panicked"))
 }
 
 impl Receiver {
-    /// Opens every output but the window, each with a thread of its own.
-    fn outputs(self: &Arc<Self>, args: &RecvArgs) -> Result<Vec<JoinHandle<()>>> {
+    /// Opens every output but the window.
+    fn outputs(self: &Arc<Self>, args: &RecvArgs) -> Result<Vec<Output>> {
         let mode = args.playout.unwrap_or(playout::Mode::Off);
         let mut all: Vec<Output> = Vec::new();
         if let Some(path) = &args.save {
@@ -146,7 +153,29 @@ impl Receiver {
             let sink = outputs::open(name, args.raw.is_some(), rate)?;
             all.push(Output { name: name.clone(), sink, mode });
         }
-        Ok(output::start(self, all))
+        Ok(all)
+    }
+
+    #[cfg(feature = "window")]
+    fn window(&self, args: &RecvArgs, outputs: &mut Vec<Output>) -> Result<Option<crate::devices::window::Screen>> {
+        if !args.play {
+            return Ok(None);
+        }
+        let listening = || self.job.board.whole().listening.clone().unwrap_or_default();
+        let waiting = args.from.as_ref().map_or_else(listening, Endpoint::to_string);
+        let mode = args.playout.unwrap_or(playout::Mode::Auto);
+        let (output, screen) = super::window::open(&self.job, &waiting, mode);
+        outputs.push(output);
+        Ok(Some(screen))
+    }
+
+    #[cfg(not(feature = "window"))]
+    fn window(&self, args: &RecvArgs, _: &mut Vec<Output>) -> Result<()> {
+        if args.play {
+            let fault = fault::Fault::device("could not open a window: this vstream was built without one");
+            return Err(fault.hint("build it with --features window, or use --save or --output").into());
+        }
+        Ok(())
     }
 
     fn connect(self: Arc<Self>, args: &RecvArgs, listener: Option<Box<dyn Listener>>) {

@@ -281,8 +281,9 @@ impl Sender {
             let begun = clock::now();
             match coder.encode(shot.image) {
                 Ok((jpeg, size)) => {
+                    let now = clock::now();
                     let mut whole = self.job.board.whole();
-                    whole.encode_ms.add(clock::now().since(begun).as_secs_f64() * 1000.0);
+                    whole.encode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
                     (whole.size, whole.quality) = (Some(size), coder.quality_used());
                     drop(whole);
                     let error = std::time::Duration::ZERO;

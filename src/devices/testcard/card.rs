@@ -303,7 +303,7 @@ mod tests {
         };
         let places: Vec<usize> = (5..30).filter_map(left).collect();
         assert!(places.windows(2).all(|w| w[1] - w[0] == 2), "{places:?}");
-        let round = (320 + 6u64).div_ceil(2);
+        let round = (320 + 6) / 2; // width and bar, by steps of two
         assert_eq!(left(10), left(10 + round));
     }
 }
