@@ -3,9 +3,7 @@
 //! Needs Xvfb, xdotool and ImageMagick's `import`. Without the usual harness, as SDL wants the main thread: this
 //! program starts a virtual screen and then itself once for each test, with that screen as its display.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,11 +16,12 @@ use vstream::frame::Frame;
 use vstream::picture::Picture;
 use vstream::stop::Stop;
 
-const SCREEN: (usize, usize) = (1280, 1024);
+use crate::screen::{eventually, keep, key, screenshot, tool, until, window};
+
+mod screen;
+
 /// Names the test that this process is started for.
 const CHOSEN: &str = "VSTREAM_WINDOW_TEST";
-/// A loaded machine is slow; nothing waits so long when all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longer than all that the script of one test waits for: SDL that hangs is a failure too.
 const HUNG: Duration = Duration::from_secs(120);
@@ -76,7 +75,7 @@ fn found(tool: &str) -> bool {
 
 /// Runs one test in a process, a folder and a screen of its own; tells `ok`, `FAILED` or `skipped` and why.
 fn result(name: &str) -> String {
-    let (mut xvfb, display) = virtual_screen();
+    let (mut xvfb, display) = screen::start();
     let folder = tempfile::tempdir().expect("a folder for snapshots");
     let program = std::env::current_exe().expect("the path of this test");
     let mut child = Command::new(program);
@@ -99,18 +98,6 @@ fn result(name: &str) -> String {
         println!("{said}{}", String::from_utf8_lossy(&output.stderr));
     }
     result.to_string()
-}
-
-fn virtual_screen() -> (Child, String) {
-    let mut xvfb = Command::new("Xvfb")
-        .args(["-displayfd", "1", "-screen", "0", &format!("{}x{}x24", SCREEN.0, SCREEN.1), "-nolisten", "tcp"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("Xvfb starts");
-    let mut number = String::new();
-    BufReader::new(xvfb.stdout.take().expect("piped")).read_line(&mut number).expect("Xvfb tells its display");
-    (xvfb, format!(":{}", number.trim()))
 }
 
 // The tests
@@ -147,7 +134,9 @@ impl Drop for Ended {
 fn colours_script(feed: &Feed) {
     feed.waiting("waiting for tcp://192.168.178.123:9000/live");
     let window = window();
-    until("the text before the first picture", || screenshot().bright(SCREEN.0 / 2, SCREEN.1 / 2, 300, 20) > 500);
+    until("the text before the first picture", || {
+        screenshot().bright(screen::SIZE.0 / 2, screen::SIZE.1 / 2, 300, 20) > 500
+    });
     keep("waiting");
     show(feed, 0, &patches(640, 360));
     let title = || tool("xdotool", &["getwindowname", &window.to_string()]);
@@ -162,7 +151,7 @@ fn colours_script(feed: &Feed) {
     // Another size in mid stream, an odd one: the window keeps its own.
     show(feed, 1, &patches(333, 211));
     compare(window, (333, 211), (900, 301), (213, 0, 475, 301));
-    assert!(feed.lag().is_some_and(|lag| lag < PATIENCE));
+    assert!(feed.lag().is_some_and(|lag| lag < Duration::from_secs(20)));
 }
 
 fn keys_script(feed: &Feed) {
@@ -207,7 +196,7 @@ fn full_screen() {
         show(feed, 0, &patches(640, 360));
         compare(window, (640, 360), (640, 360), (0, 0, 640, 360));
         key("f");
-        compare(window, (640, 360), SCREEN, (0, 152, 1280, 720));
+        compare(window, (640, 360), screen::SIZE, (0, 152, 1280, 720));
         keep("full");
         key("f");
         compare(window, (640, 360), (640, 360), (0, 0, 640, 360));
@@ -308,74 +297,6 @@ fn compare(window: u64, picture: (usize, usize), size: (usize, usize), (x, y, w,
     }
 }
 
-struct Shot {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
-
-impl Shot {
-    fn at(&self, x: usize, y: usize) -> [u8; 3] {
-        self.rgb[(y * self.width + x) * 3..][..3].try_into().expect("three bytes")
-    }
-
-    /// How many white pixels there are around a point: letters.
-    fn bright(&self, x: usize, y: usize, reach_x: usize, reach_y: usize) -> usize {
-        let rows = y.saturating_sub(reach_y)..(y + reach_y).min(self.height);
-        let columns = x.saturating_sub(reach_x)..(x + reach_x).min(self.width);
-        rows.flat_map(|y| columns.clone().map(move |x| (x, y))).filter(|&(x, y)| self.at(x, y) == [255; 3]).count()
-    }
-
-    fn within(&self, window: u64) -> Shot {
-        let text = tool("xdotool", &["getwindowgeometry", "--shell", &window.to_string()]);
-        let value = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            line.and_then(|v| v.parse::<usize>().ok()).unwrap_or_else(|| panic!("no {key} in {text}"))
-        };
-        let (x, y, width, height) = (value("X"), value("Y"), value("WIDTH"), value("HEIGHT"));
-        let (width, height) = (width.min(self.width - x), height.min(self.height - y));
-        let rgb =
-            (y..y + height).flat_map(|row| &self.rgb[(row * self.width + x) * 3..][..width * 3]).copied().collect();
-        Shot { width, height, rgb }
-    }
-}
-
-fn screenshot() -> Shot {
-    let output = Command::new("import").args(["-window", "root", "-depth", "8", "rgb:-"]).output().expect("import");
-    assert_eq!(output.stdout.len(), SCREEN.0 * SCREEN.1 * 3, "{}", String::from_utf8_lossy(&output.stderr));
-    Shot { width: SCREEN.0, height: SCREEN.1, rgb: output.stdout }
-}
-
-/// Keeps a screenshot where `VSTREAM_SCREENSHOTS` names a folder, to be looked at.
-fn keep(name: &str) {
-    if let Some(folder) = std::env::var_os("VSTREAM_SCREENSHOTS") {
-        let file = Path::new(&folder).join(format!("{name}.png"));
-        tool("import", &["-window", "root", &file.to_string_lossy()]);
-    }
-}
-
-fn window() -> u64 {
-    let mut id = None;
-    until("a window", || {
-        let output = Command::new("xdotool").args(["search", "--onlyvisible", "--name", "vstream"]).output();
-        id = output.ok().and_then(|o| String::from_utf8_lossy(&o.stdout).lines().next()?.parse().ok());
-        id.is_some()
-    });
-    let id: u64 = id.expect("waited for");
-    tool("xdotool", &["windowfocus", "--sync", &id.to_string()]);
-    id
-}
-
-fn key(name: &str) {
-    tool("xdotool", &["key", name]);
-}
-
-fn tool(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect("the tool starts");
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 fn snapshot() -> Option<Vec<u8>> {
     let files = std::fs::read_dir(".").ok()?;
     let name = files.flatten().map(|f| f.file_name().to_string_lossy().into_owned()).find(|n| n.ends_with(".jpg"))?;
@@ -386,20 +307,4 @@ fn snapshot() -> Option<Vec<u8>> {
 fn processor_time() -> Duration {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
-}
-
-fn until(what: &str, condition: impl FnMut() -> bool) {
-    assert!(eventually(condition), "waited in vain for {what}");
-}
-
-/// The screen has no event to wait for: it is looked at again and again.
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
 }
