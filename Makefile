@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What a build with camera and window needs: bindgen's libclang for V4L2, SDL2's headers for the window.
 BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev
 # What the tests hold vstream against: ffmpeg's readers and writers, a screen without a monitor, a small disk.
-TEST_PACKAGES = ffmpeg xvfb xdotool imagemagick libjpeg-turbo-progs
+TEST_PACKAGES = ffmpeg libjpeg-turbo-progs xvfb xauth xdotool x11-utils jwm imagemagick
 # rustfmt does not follow modules that a macro declares.
 LISTED = $(filter-out src/transports/mod.rs,$(wildcard src/transports/*.rs))
 

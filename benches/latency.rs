@@ -54,6 +54,8 @@ struct Pair {
     receiver: Child,
 }
 
+type Start = fn(&Film, u16) -> Pair;
+
 fn spawn(program: &str, words: &str) -> Child {
     let mut command = Command::new(program);
     command.args(words.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -154,7 +156,7 @@ fn main() {
     let rounds: usize = args.get(2).map_or(5, |r| r.parse().expect("a number of rounds"));
     let film = Film::read(path, width, height);
     let count = 180;
-    let mut table: Vec<(&str, fn(&Film, u16) -> Pair, Vec<Round>)> =
+    let mut table: Vec<(&str, Start, Vec<Round>)> =
         vec![("vstream", vstream, Vec::new()), ("GStreamer", gstreamer, Vec::new())];
     for _ in 0..rounds {
         for (_, start, results) in &mut table {

@@ -4,6 +4,8 @@
 //! network → `transports/tcp` → `playout` → `codec/decode` → `devices/window`. `roles` put these parts in a row;
 //! ARCHITECTURE.md says which layer may use which.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod clock;
 pub mod codec;

@@ -1,5 +1,7 @@
 //! The program: run what was typed, print the error, end with its code.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use vstream::fault::{self, Fault, Kind};

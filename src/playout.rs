@@ -14,6 +14,7 @@ use crate::clock::Time;
 use crate::fault::Fault;
 use crate::frame::Frame;
 use crate::playout::way::Way;
+use crate::units;
 
 mod way;
 
@@ -44,15 +45,9 @@ impl FromStr for Mode {
         if text == "0" || text == "auto" {
             return Ok(if text == "0" { Mode::Off } else { Mode::Auto });
         }
-        let (number, unit) = match text.strip_suffix("ms") {
-            Some(number) => (number, 1e-3),
-            None => (text.strip_suffix('s').ok_or_else(wrong)?, 1.0),
-        };
-        let digits = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let seconds = number.parse::<f64>().ok().filter(|_| digits).ok_or_else(wrong)? * unit;
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(Duration::ZERO) => Ok(Mode::Off),
-            Ok(delay) if delay <= FIXED_MAX => Ok(Mode::Fixed(delay)),
+        match units::duration(text).map_err(|_| wrong())? {
+            Duration::ZERO => Ok(Mode::Off),
+            delay if delay <= FIXED_MAX => Ok(Mode::Fixed(delay)),
             _ => Err(Fault::usage(format!("a playout of {text} is too long: at most {}s", FIXED_MAX.as_secs())).into()),
         }
     }

@@ -52,9 +52,12 @@ fn main() {
     if arguments.iter().any(|a| a == "--list") {
         return TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
     }
-    let missing: Vec<&str> = ["Xvfb", "xdotool", "import"].into_iter().filter(|tool| !found(tool)).collect();
+    let missing: Vec<&str> = ["Xvfb", "xdotool", "import", "xprop"].into_iter().filter(|tool| !found(tool)).collect();
     if !missing.is_empty() {
-        eprintln!("skipped: the window's tests need {} (packages xvfb, xdotool, imagemagick)", missing.join(", "));
+        eprintln!(
+            "skipped: the window's tests need {} (packages xvfb, xdotool, imagemagick, x11-utils)",
+            missing.join(", ")
+        );
         std::process::exit(i32::from(std::env::var("CI").is_ok_and(|ci| ci == "true")));
     }
     let filter = arguments.iter().find(|a| !a.starts_with('-'));
@@ -186,6 +189,7 @@ fn keys_script(feed: &Feed) {
 /// It is the window manager that makes a window full; without one this is skipped.
 fn full_screen() {
     let Some(manager) = MANAGERS.into_iter().find(|name| found(name)) else {
+        assert!(std::env::var_os("CI").is_none(), "CI must have a window manager, one of {}", MANAGERS.join(", "));
         return println!("skipped: needs a window manager, one of {}", MANAGERS.join(", "));
     };
     let mut manager = Command::new(manager).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");

@@ -41,7 +41,6 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line; `None` at the end, for whatever reason.
-    #[expect(clippy::should_implement_trait, reason = "an iterator would promise more than a pipe keeps")]
     pub fn next(&mut self) -> Option<Line> {
         let mut line = Vec::new();
         let mut any = false;

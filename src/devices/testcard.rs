@@ -12,8 +12,9 @@ use crate::devices::testcard::card::Card;
 use crate::fault::Fault;
 use crate::frame::{About, Image, Shot, Source};
 use crate::pace::Pace;
-use crate::picture::{HEIGHT_MAX, SIDE_MIN, WIDTH_MAX, check_size};
+use crate::picture::check_size;
 use crate::stop::Stop;
+use crate::units;
 
 mod card;
 
@@ -58,6 +59,10 @@ struct Asked {
     fps: Option<f64>,
 }
 
+fn wrong(option: &str, why: String) -> Fault {
+    Fault::usage(format!("a test card of {option} is not possible: {why}"))
+}
+
 impl Asked {
     fn parse(name: &str) -> Result<Asked> {
         let mut asked = Asked::default();
@@ -65,8 +70,8 @@ impl Asked {
         for option in options.trim_start_matches('?').split('&').filter(|o| !o.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             match key {
-                "size" => asked.size = Some(size(value)?),
-                "fps" => asked.fps = Some(rate(value)?),
+                "size" => asked.size = Some(units::size(value).map_err(|e| wrong(option, e))?),
+                "fps" => asked.fps = Some(units::fps(value).map_err(|e| wrong(option, e))?),
                 _ => {
                     let text = format!("the test card has no option \"{key}\"");
                     return Err(Fault::usage(text).hint("it has size and fps: test?size=1280x720&fps=30").into());
@@ -75,23 +80,6 @@ impl Asked {
         }
         Ok(asked)
     }
-}
-
-/// `1280x720`, or `720p` for 16:9.
-fn size(text: &str) -> Result<(usize, usize)> {
-    let parsed = match text.strip_suffix('p') {
-        Some(lines) => lines.parse().ok().filter(|&lines| lines <= HEIGHT_MAX).map(|lines| (lines * 16 / 9, lines)),
-        None => text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))),
-    };
-    let range = format!("{SIDE_MIN}x{SIDE_MIN} to {WIDTH_MAX}x{HEIGHT_MAX}");
-    let wrong = || Fault::usage(format!("a test card of size \"{text}\" is not possible: 1280x720 or 720p, {range}"));
-    parsed.filter(|&(w, h)| check_size(w, h).is_ok()).ok_or_else(|| wrong().into())
-}
-
-fn rate(text: &str) -> Result<f64> {
-    let parsed = text.parse::<f64>().ok().filter(|fps| (FPS_MIN..=FPS_MAX).contains(fps));
-    let wrong = || Fault::usage(format!("a test card with fps \"{text}\" is not possible: a number up to {FPS_MAX}"));
-    parsed.ok_or_else(|| wrong().into())
 }
 
 impl TestCard {
