@@ -168,7 +168,7 @@ pub fn human(line: &Line) -> String {
     match &line.peer {
         Some(peer) => format!("{}  {peer}", parts.join("  ")),
         None if line.last => parts.join("  "),
-        None => format!("{}: no peer yet", line.role),
+        None => format!("{}: no peer", line.role),
     }
 }
 

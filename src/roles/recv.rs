@@ -250,7 +250,13 @@ impl Receiver {
         self.job.alive();
         let trouble = Mutex::new(Repeated::default());
         let fine = |frame: &Frame| {
-            let Err(error) = jpeg::parse(&frame.jpeg) else { return true };
+            let error = match jpeg::parse(&frame.jpeg) {
+                Ok(header) => {
+                    self.job.board.whole().size = Some((header.width, header.height));
+                    return true;
+                }
+                Err(error) => error,
+            };
             self.job.board.whole().dropped.corrupt += 1;
             let told = trouble.lock().unwrap_or_else(PoisonError::into_inner).again(clock::now());
             if let Some(n) = told {

@@ -56,7 +56,7 @@ pub fn run(job: &Job, stream: &str, screen: Screen) {
 async fn figures(job: Arc<Job>, feed: Feed) {
     while !job.stop.said() {
         let lines = job.board.lines(clock::now());
-        feed.status(lines.iter().map(report::human).collect());
+        feed.status(lines.iter().map(|line| report::human(line).replace('±', "+-")).collect());
         or(async { _ = Timer::after(FIGURES).await }, job.stop.heard()).await;
     }
 }

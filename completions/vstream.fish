@@ -1,0 +1,82 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_vstream_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_vstream_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_vstream_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_vstream_using_subcommand
+    set -l cmd (__fish_vstream_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c vstream -n "__fish_vstream_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_needs_command" -s V -l version -d 'Print version'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "send" -d 'Send video to one or more receivers'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "devices" -d 'List the cameras and their formats'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l to -d 'Receiver to call; more than once for several, each at its own pace' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l listen -d 'Wait for receivers to call, here' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l from -d 'test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l raw -d 'Form of raw frames on stdin: i420:1280x720@30' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l size -d 'Width and height, or 240p to 2160p [default: the source\'s]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l fps -d 'Frames a second [default: the source\'s]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l quality -d 'JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
+json\t'One object a line, a line a second'
+csv\t'A header, then a line a second'
+none\t'Nothing'"
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l stats-file -d 'Write the stats to a file too (JSON, or CSV with --stats csv)' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l log -d 'Write a log with times to a file too' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l duration -d 'End after this long' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l every-frame -d 'Drop nothing: the source waits for the slowest receiver'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l loop -d 'Begin again when the source is over'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -s v -l verbose -d 'Say more (-vv: everything)'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l listen -d 'Wait for a sender, here [default: tcp://:9000]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l from -d 'Call a sender that listens' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l playout -d 'Hold frames for an even picture: 0, auto, or a time from capture [default: auto in windows, else 0]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
+json\t'One object a line, a line a second'
+csv\t'A header, then a line a second'
+none\t'Nothing'"
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stats-file -d 'Write the stats to a file too (JSON, or CSV with --stats csv)' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l log -d 'Write a log with times to a file too' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l duration -d 'End after this long' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l play -d 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)'
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stay -d 'Wait for the next stream when one is over'
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -s v -l verbose -d 'Say more (-vv: everything)'
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors'
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand devices" -l json -d 'One JSON array on stdout'
+complete -c vstream -n "__fish_vstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "send" -d 'Send video to one or more receivers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "devices" -d 'List the cameras and their formats'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
