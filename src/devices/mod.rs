@@ -8,7 +8,8 @@ use crate::stop::Stop;
 
 mod answer;
 pub mod avi;
-mod banner;
+pub mod banner;
+mod boxes;
 pub mod ffmpeg;
 pub mod file;
 pub mod folder;
