@@ -57,13 +57,23 @@ const AHEAD: usize = 4096;
 /// A frame's time is said before the frame is written, but comes by another pipe.
 const TIME_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Starts `program` on `path`. An error names what ffmpeg said when it cannot read the file.
-pub fn open(program: &Path, path: &Path, size: Option<(usize, usize)>, stop: &Stop) -> Result<Film> {
+/// Starts `program` on `path`. `known`: what it said of the file, so that it is asked only once. An error names what
+/// ffmpeg said when it cannot read the file.
+pub fn open(
+    program: &Path,
+    path: &Path,
+    known: &mut Option<Banner>,
+    size: Option<(usize, usize)>,
+    stop: &Stop,
+) -> Result<Film> {
     let name = path.display().to_string();
-    let banner = probe(program, path, stop)?;
+    let banner = match known {
+        Some(banner) => banner,
+        None => known.insert(probe(program, path, stop)?),
+    };
     let mut command = Command::new(program);
     command.args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info", "-i"]).arg(plain(path));
-    command.args(["-map", "0:v:0", "-vf", &filter(&banner, size)]);
+    command.args(["-map", "0:v:0", "-vf", &filter(banner, size)]);
     // `-fps_mode` came with 5.1; what came before it goes away with later versions.
     command.args(if banner.before_5_1() { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] });
     command.args(["-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"]);
@@ -231,14 +241,14 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_named() {
         let missing = Path::new("/nonexistent/ffmpeg");
-        let error = open(missing, Path::new("x.mp4"), None, &Stop::default()).err().unwrap();
+        let error = open(missing, Path::new("x.mp4"), &mut None, None, &Stop::default()).err().unwrap();
         assert_eq!(error.to_string(), "could not start /nonexistent/ffmpeg: no such file or directory");
     }
 
     #[test]
     fn a_program_that_is_not_ffmpeg_is_an_error() {
         for program in ["/bin/true", "/bin/false", "/bin/echo"] {
-            let error = open(Path::new(program), Path::new("x.mp4"), None, &Stop::default()).err().unwrap();
+            let error = open(Path::new(program), Path::new("x.mp4"), &mut None, None, &Stop::default()).err().unwrap();
             assert_eq!(error.to_string(), "it holds no video");
         }
     }
@@ -252,7 +262,7 @@ mod tests {
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         stop.say();
         let started = crate::clock::now();
-        assert!(open(&script, Path::new("x.mp4"), None, &stop).is_err());
+        assert!(open(&script, Path::new("x.mp4"), &mut None, None, &stop).is_err());
         assert!(crate::clock::now().since(started).as_secs() < 5);
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 
 use crate::devices::avi::Avi;
+use crate::devices::banner::Banner;
 use crate::devices::folder::Folder;
 use crate::devices::mjpeg::Mjpeg;
 use crate::devices::patient::Patient;
@@ -35,7 +36,8 @@ pub fn open_with(path: &Path, ffmpeg: Option<PathBuf>, wish: &Wish, stop: &Stop)
     }
     let opener: Open = {
         let (path, wish, stop) = (path.to_path_buf(), wish.clone(), stop.clone());
-        Box::new(move || recording(&path, ffmpeg.as_deref(), &wish, &stop).map_err(|e| failed(&path, e)))
+        let mut known = None;
+        Box::new(move || recording(&path, ffmpeg.as_deref(), &mut known, &wish, &stop).map_err(|e| failed(&path, e)))
     };
     Ok(Box::new(Playback::paced(opener, wish, stop)?))
 }
@@ -96,7 +98,13 @@ fn sniff(start: &[u8]) -> Form {
     }
 }
 
-fn recording(path: &Path, ffmpeg: Option<&Path>, wish: &Wish, stop: &Stop) -> Result<Box<dyn Recording>> {
+fn recording(
+    path: &Path,
+    ffmpeg: Option<&Path>,
+    known: &mut Option<Banner>,
+    wish: &Wish,
+    stop: &Stop,
+) -> Result<Box<dyn Recording>> {
     let name = path.display().to_string();
     let trouble = || Trouble::new(&name, stop);
     if path.is_dir() {
@@ -124,7 +132,7 @@ fn recording(path: &Path, ffmpeg: Option<&Path>, wish: &Wish, stop: &Stop) -> Re
         _ => {}
     }
     if let Some(program) = ffmpeg {
-        return Ok(Box::new(ffmpeg::open(program, path, wish.size, stop)?));
+        return Ok(Box::new(ffmpeg::open(program, path, known, wish.size, stop)?));
     }
     if form != Form::Mp4 && form != Form::Matroska {
         return Err(with_ffmpeg("not a video that vstream knows").into());

@@ -9,7 +9,8 @@ use crate::units;
 
 mod answer;
 pub mod avi;
-mod banner;
+pub mod banner;
+mod boxes;
 #[cfg(feature = "camera")]
 pub mod camera;
 pub mod ffmpeg;

@@ -74,8 +74,8 @@ pub struct Cursor {
     /// Bytes read ahead, and where they begin.
     ahead: Vec<u8>,
     ahead_at: u64,
-    /// What stands in place of the store's own bytes, and where.
-    instead: (u64, Vec<u8>),
+    /// What stands in place of the store's own bytes, in order of where.
+    instead: Vec<(u64, Vec<u8>)>,
 }
 
 /// Read ahead: most of what a demuxer asks for are a few bytes of headers.
@@ -83,12 +83,12 @@ const AHEAD: usize = 16 << 10;
 
 impl Cursor {
     pub fn new(store: Arc<dyn Store>) -> Cursor {
-        Cursor::with(store, 0, Vec::new())
+        Cursor::with(store, Vec::new())
     }
 
-    /// With `bytes` in place of those at `at`.
-    pub fn with(store: Arc<dyn Store>, at: u64, bytes: Vec<u8>) -> Cursor {
-        Cursor { store, at: 0, ahead: Vec::new(), ahead_at: 0, instead: (at, bytes) }
+    /// With other bytes in place of those at some places, which are in order and do not overlap.
+    pub fn with(store: Arc<dyn Store>, instead: Vec<(u64, Vec<u8>)>) -> Cursor {
+        Cursor { store, at: 0, ahead: Vec::new(), ahead_at: 0, instead }
     }
 
     fn here(&self, begin: u64, bytes: &[u8]) -> Option<usize> {
@@ -99,15 +99,16 @@ impl Cursor {
 
 impl Read for Cursor {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut source = if let Some(within) = self.here(self.instead.0, &self.instead.1) {
-            &self.instead.1[within..]
+        let next = self.instead.partition_point(|(begin, _)| *begin <= self.at);
+        let replaced = next.checked_sub(1).map(|last| &self.instead[last]);
+        let within = replaced.and_then(|(begin, bytes)| Some(&bytes[self.here(*begin, bytes)?..]));
+        let mut source = if let Some(bytes) = within {
+            bytes
         } else {
             if self.here(self.ahead_at, &self.ahead).is_none() {
                 // Not into what is replaced, but all that is before it.
-                let room = match self.instead.0.checked_sub(self.at) {
-                    Some(room) if room > 0 && !self.instead.1.is_empty() => room.min(AHEAD as u64) as usize,
-                    _ => AHEAD,
-                };
+                let room = self.instead.get(next).map_or(AHEAD as u64, |(begin, _)| begin - self.at);
+                let room = room.min(AHEAD as u64) as usize;
                 self.ahead.resize(room, 0);
                 let read = self.store.read_at(&mut self.ahead, self.at);
                 self.ahead.truncate(*read.as_ref().unwrap_or(&0));
@@ -152,7 +153,7 @@ mod tests {
         for at in [0, 1, 20_000, 99_999] {
             let mut wanted = bytes.clone();
             wanted[at] = 7;
-            let mut cursor = Cursor::with(Arc::new(bytes.clone()), at as u64, vec![7]);
+            let mut cursor = Cursor::with(Arc::new(bytes.clone()), vec![(at as u64, vec![7])]);
             let mut got = Vec::new();
             cursor.read_to_end(&mut got).unwrap();
             assert!(got == wanted, "{at}");
