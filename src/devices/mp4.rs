@@ -14,7 +14,6 @@ use crate::devices::recording::seconds;
 use crate::devices::store::{Cursor, Store, read_exact_at};
 use crate::fault::Fault;
 use crate::frame::BYTES_MAX;
-use crate::frame::BYTES_MAX;
 
 /// Frames of a film: 18 hours at 30 a second.
 const SAMPLES_MAX: u64 = 2_000_000;

@@ -10,7 +10,9 @@ use crate::devices::h264;
 use crate::devices::recording::Recording;
 use crate::devices::trouble::Trouble;
 use crate::devices::y4m::Y4m;
+use crate::link::Rx;
 use crate::stop::Stop;
+use crate::stream::StreamRx;
 
 /// Pictures after which an input is not followed further: the rest would be more of the same.
 const MOST: usize = 64;
@@ -19,8 +21,27 @@ const MOST: usize = 64;
 type Target = fn(&[u8]) -> usize;
 
 /// The targets by name.
-pub const TARGETS: [(&str, Target); 6] =
-    [("split", split), ("jpeg", jpeg), ("avi", avi), ("y4m", y4m), ("multipart", multipart), ("mp4", mp4)];
+pub const TARGETS: [(&str, Target); 7] = [
+    ("wire", wire),
+    ("split", split),
+    ("jpeg", jpeg),
+    ("avi", avi),
+    ("y4m", y4m),
+    ("multipart", multipart),
+    ("mp4", mp4),
+];
+
+/// A caller's hello and the messages after it, as a listener reads them.
+pub fn wire(data: &[u8]) -> usize {
+    let mut link = StreamRx(smol::io::Cursor::new(data));
+    smol::block_on(async {
+        let mut count = usize::from(link.hello().await.is_ok());
+        while count > 0 && matches!(link.recv().await, Ok(Some(_))) {
+            count += 1;
+        }
+        count
+    })
+}
 
 /// Cuts at places that depend on the bytes, to try pieces of all lengths.
 fn pieces(data: &[u8]) -> impl Iterator<Item = &[u8]> {
