@@ -22,13 +22,13 @@ check: build-packages test-packages ## all that must pass: format, lints, tests,
 	rustfmt --edition 2024 --check $(LISTED)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 build: build-packages ## the release binary: target/release/vstream
 	$(CARGO) build --release --locked
 
 test:            ## the tests alone
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 fmt:             ## format everything
 	$(CARGO) fmt

@@ -41,7 +41,7 @@ fn the_corpus_is_read() {
 
 #[test]
 fn mutations_do_no_harm() {
-    let rounds = std::env::var("VSTREAM_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let rounds = std::env::var("VSTREAM_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     for (target, parse) in TARGETS {
         let files = corpus(target);
         let mut random = fastrand::Rng::with_seed(1);

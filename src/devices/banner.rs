@@ -41,7 +41,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line; `None` at the end, for whatever reason.
-    pub fn next(&mut self) -> Option<Line> {
+    pub fn line(&mut self) -> Option<Line> {
         let mut line = Vec::new();
         let mut any = false;
         loop {
@@ -172,7 +172,7 @@ mod tests {
 
     fn banner(text: &str) -> Banner {
         let (mut banner, mut lines) = (Banner::default(), Lines::new(text.as_bytes()));
-        while let Some(line) = lines.next() {
+        while let Some(line) = lines.line() {
             banner.read(&line);
         }
         banner
@@ -215,8 +215,8 @@ mod tests {
     fn long_lines_are_cut() {
         let text = "a".repeat(100_000) + "\nb\n";
         let mut lines = Lines::new(text.as_bytes());
-        assert_eq!(lines.next().unwrap().0.len(), LINE_MAX);
-        assert_eq!(lines.next(), Some(Line("b".into())));
-        assert_eq!(lines.next(), None);
+        assert_eq!(lines.line().unwrap().0.len(), LINE_MAX);
+        assert_eq!(lines.line(), Some(Line("b".into())));
+        assert_eq!(lines.line(), None);
     }
 }

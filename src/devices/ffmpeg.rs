@@ -110,7 +110,7 @@ fn probe(program: &Path, path: &Path, stop: &Stop) -> Result<Banner> {
     let (_child, _, stderr) = start(&mut command, program, Stdio::null())?;
     let mut banner = Banner::default();
     let mut lines = Lines::new(Patient::new(stderr, stop));
-    while let Some(line) = lines.next() {
+    while let Some(line) = lines.line() {
         banner.read(&line);
     }
     if banner.video {
@@ -156,7 +156,7 @@ fn listen(stderr: ChildStderr) -> (Receiver<Duration>, Arc<Mutex<VecDeque<String
     let kept = errors.clone();
     std::thread::spawn(move || {
         let (mut lines, mut base) = (Lines::new(stderr), None);
-        while let Some(line) = lines.next() {
+        while let Some(line) = lines.line() {
             if let Some(error) = line.error() {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.push_back(error);

@@ -9,7 +9,7 @@ use crate::units;
 
 mod answer;
 pub mod avi;
-pub mod banner;
+mod banner;
 mod boxes;
 #[cfg(feature = "camera")]
 pub mod camera;

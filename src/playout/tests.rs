@@ -1,3 +1,5 @@
+//! Playout in virtual time.
+
 use super::*;
 use bytes::Bytes;
 

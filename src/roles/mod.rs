@@ -25,7 +25,7 @@ pub mod output;
 pub mod recv;
 pub mod send;
 mod signals;
-#[cfg(feature = "window")]
+#[cfg_attr(not(feature = "window"), path = "no_window.rs")]
 mod window;
 
 /// Flags of every role.

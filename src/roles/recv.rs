@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::calls::{dial, hello, listen, refuse, serve};
 use super::output::{self, Output};
+use super::window;
 use super::{Common, Job};
 use crate::codec::jpeg;
 use crate::devices::outputs::{self, Folder};
@@ -96,7 +97,6 @@ impl RecvArgs {
     }
 
     /// The name in the window's title.
-    #[cfg(feature = "window")]
     fn stream(&self) -> &str {
         self.from.as_ref().or(self.listen.as_ref()).map_or(crate::endpoint::NAME, Endpoint::name)
     }
@@ -131,9 +131,8 @@ pub fn run(args: RecvArgs) -> Result<()> {
             })
         })
     };
-    #[cfg(feature = "window")]
     if let Some(screen) = screen {
-        super::window::run(&job, args.stream(), screen);
+        window::run(&job, args.stream(), screen);
     }
     network.join().unwrap_or_else(|_| anyhow::bail!("the network thread panicked"))
 }
@@ -156,26 +155,16 @@ impl Receiver {
         Ok(all)
     }
 
-    #[cfg(feature = "window")]
-    fn window(&self, args: &RecvArgs, outputs: &mut Vec<Output>) -> Result<Option<crate::devices::window::Screen>> {
+    fn window(&self, args: &RecvArgs, outputs: &mut Vec<Output>) -> Result<Option<window::Screen>> {
         if !args.play {
             return Ok(None);
         }
         let listening = || self.job.board.whole().listening.clone().unwrap_or_default();
         let waiting = args.from.as_ref().map_or_else(listening, Endpoint::to_string);
         let mode = args.playout.unwrap_or(playout::Mode::Auto);
-        let (output, screen) = super::window::open(&self.job, &waiting, mode);
+        let (output, screen) = window::open(&self.job, &waiting, mode)?;
         outputs.push(output);
         Ok(Some(screen))
-    }
-
-    #[cfg(not(feature = "window"))]
-    fn window(&self, args: &RecvArgs, _: &mut Vec<Output>) -> Result<()> {
-        if args.play {
-            let fault = fault::Fault::device("could not open a window: this vstream was built without one");
-            return Err(fault.hint("build it with --features window, or use --save or --output").into());
-        }
-        Ok(())
     }
 
     fn connect(self: Arc<Self>, args: &RecvArgs, listener: Option<Box<dyn Listener>>) {

@@ -10,7 +10,8 @@ use smol::future::or;
 use super::Job;
 use super::output::Output;
 use crate::clock;
-use crate::devices::window::{self, Feed, Screen};
+pub use crate::devices::window::Screen;
+use crate::devices::window::{self, Feed};
 use crate::frame::{Frame, Sink};
 use crate::picture::Picture;
 use crate::playout::Mode;
@@ -38,12 +39,12 @@ impl Sink for Shown {
 }
 
 /// The output to start with the others, and the screen for `run`.
-pub fn open(job: &Arc<Job>, waiting: &str, mode: Mode) -> (Output, Screen) {
+pub fn open(job: &Arc<Job>, waiting: &str, mode: Mode) -> Result<(Output, Screen)> {
     let (feed, screen) = window::feed();
     feed.waiting(format!("waiting for {waiting}"));
     job.spawn(figures(job.clone(), feed.clone()));
     let sink = Box::new(Shown { feed, job: job.clone() });
-    (Output { name: "window".to_string(), sink, mode }, screen)
+    Ok((Output { name: "window".to_string(), sink, mode }, screen))
 }
 
 /// Shows it until the user or the job ends it. To be called by the main thread.
