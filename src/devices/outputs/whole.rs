@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::devices::patient::widen;
 use crate::frame::{Frame, Sink};
 use crate::picture::Picture;
 
@@ -21,6 +22,7 @@ impl Whole {
     pub fn create(name: &str) -> io::Result<Whole> {
         if name == "-" {
             let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            widen(&file);
             return Ok(Whole { file, end: None });
         }
         let file = File::create(name)?;
