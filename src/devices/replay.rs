@@ -15,8 +15,11 @@ use crate::stop::Stop;
 /// Pictures after which an input is not followed further: the rest would be more of the same.
 const MOST: usize = 64;
 
+/// How many pictures there are in these bytes.
+pub type Parse = fn(&[u8]) -> usize;
+
 /// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8]) -> usize); 6] =
+pub const TARGETS: [(&str, Parse); 6] =
     [("split", split), ("jpeg", jpeg), ("avi", avi), ("y4m", y4m), ("multipart", multipart), ("mp4", mp4)];
 
 /// Cuts at places that depend on the bytes, to try pieces of all lengths.
