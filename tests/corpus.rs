@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use vstream::clock;
-use vstream::devices::replay::TARGETS;
+use vstream::devices::replay::{Parse, TARGETS};
 
 /// The corpus of one target, in the order of names.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -22,7 +22,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 /// A loaded machine without optimisation takes 20 ms for the slowest of them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-fn timed(name: &str, parse: fn(&[u8]) -> usize, data: &[u8]) -> usize {
+fn timed(name: &str, parse: Parse, data: &[u8]) -> usize {
     let started = clock::now();
     let found = parse(data);
     let took = clock::now().since(started);

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -126,6 +127,8 @@ fn probe(program: &Path, path: &Path, stop: &Stop) -> Result<Banner> {
 type Started = (Reaped, Option<ChildStdout>, ChildStderr);
 
 fn start(command: &mut Command, program: &Path, stdout: Stdio) -> Result<Started> {
+    // A group of its own: Ctrl-C is for us, who may want to finish the frame.
+    command.process_group(0);
     let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().map_err(|e| {
         let why = crate::fault::plain(&e.to_string());
         Fault::device(format!("could not start {}: {why}", program.display())).hint("VSTREAM_FFMPEG names the program")

@@ -9,7 +9,7 @@ use matroska_demuxer::{Frame, MatrixCoefficients, MatroskaFile, Range, TrackEntr
 
 use crate::codec::color::{Colour, Matrix};
 use crate::devices::h264::{Samples, Track};
-use crate::devices::store::{Cursor, Store};
+use crate::devices::store::{Cursor, Patience, Store};
 use crate::fault::Fault;
 
 struct Reader {
@@ -19,11 +19,17 @@ struct Reader {
     /// Nanoseconds.
     tick: u64,
     first: Option<u64>,
+    patience: Patience,
 }
+
+/// Reads to open a file or find its next frame: ten hours of cue points take about a million.
+const READS_MAX: u32 = 4_000_000;
 
 /// Finds the H.264 track. An error says what the file is otherwise, or how it is damaged.
 pub fn open(store: Arc<dyn Store>) -> Result<(Track, Box<dyn Samples>)> {
-    let file = guarded(|| MatroskaFile::open(Cursor::new(store)))?;
+    let patience = Patience::default();
+    patience.renew(READS_MAX);
+    let file = guarded(|| MatroskaFile::open(Cursor::new(store, &patience)))?;
     let videos = || file.tracks().iter().filter(|t| t.track_type() == TrackType::Video);
     let track = videos().find(|t| t.codec_id() == "V_MPEG4/ISO/AVC" && t.codec_private().is_some());
     let Some(track) = track else {
@@ -47,7 +53,7 @@ pub fn open(store: Arc<dyn Store>) -> Result<(Track, Box<dyn Samples>)> {
         length: rate.zip(duration).map(|(rate, duration)| (rate * duration).round() as u64),
     };
     let track = track.track_number().get();
-    Ok((about, Box::new(Reader { file, frame: Frame::default(), track, tick, first: None })))
+    Ok((about, Box::new(Reader { file, frame: Frame::default(), track, tick, first: None, patience })))
 }
 
 /// The crate's arithmetic is not checked everywhere: a panic is damage.
@@ -79,6 +85,7 @@ fn colour(track: &TrackEntry) -> Option<Colour> {
 impl Samples for Reader {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Duration>> {
         loop {
+            self.patience.renew(READS_MAX);
             let (file, frame) = (&mut self.file, &mut self.frame);
             // Damage ends the file as its end does: without an index there is no going on.
             match guarded(|| file.next_frame(frame)) {

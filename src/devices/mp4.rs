@@ -11,7 +11,7 @@ use re_mp4::{Mp4, StsdBoxContent};
 use crate::devices::boxes::{self, Video, cleaned};
 use crate::devices::h264::{Samples, Track};
 use crate::devices::recording::seconds;
-use crate::devices::store::{Cursor, Store, read_exact_at};
+use crate::devices::store::{Cursor, Patience, Store, read_exact_at};
 use crate::fault::Fault;
 use crate::frame::BYTES_MAX;
 
@@ -19,6 +19,8 @@ use crate::frame::BYTES_MAX;
 const SAMPLES_MAX: u64 = 2_000_000;
 /// Bytes of an index: 12 to 20 a sample and track.
 const INDEX_MAX: u64 = 64 << 20;
+/// re_mp4 reads the index in pieces of four bytes or more.
+const READS_MAX: u32 = INDEX_MAX as u32;
 /// Boxes side by side: a fragmented file has two a second or so.
 const BOXES_MAX: usize = 1_000_000;
 
@@ -40,7 +42,9 @@ pub fn open(store: Arc<dyn Store>) -> Result<(Track, Box<dyn Samples>)> {
     if index.video.format != *b"avc1" {
         return Err(other(&index.video.format).into());
     }
-    let cursor = Cursor::with(store.clone(), index.instead);
+    let patience = Patience::default();
+    patience.renew(READS_MAX);
+    let cursor = Cursor::new(store.clone(), &patience).with(index.instead);
     let parsed = catch_unwind(AssertUnwindSafe(|| Mp4::read(cursor, index.end)));
     let mp4 = parsed.map_err(|_| damaged("its index contradicts itself"))?.map_err(|e| damaged(&e.to_string()))?;
     let config = mp4.moov.traks.iter().find_map(|trak| match &trak.mdia.minf.stbl.stsd.contents {

@@ -18,10 +18,10 @@ use crate::stream::StreamRx;
 const MOST: usize = 64;
 
 /// Feeds a parser with an input; how many pictures or parts it found.
-type Target = fn(&[u8]) -> usize;
+pub type Parse = fn(&[u8]) -> usize;
 
 /// The targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Parse); 7] = [
     ("wire", wire),
     ("split", split),
     ("jpeg", jpeg),

@@ -1,10 +1,12 @@
 //! A file as a demuxer reads it: at any place, with a few of its bytes replaced in memory, and with an end that is never
-//! told to be far away, so that a damaged length cannot ask for gigabytes.
+//! told to be far away, so that a damaged length cannot ask for gigabytes; and only so often, as a demuxer that goes in
+//! circles ends no other way.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::frame::BYTES_MAX;
 
@@ -76,19 +78,38 @@ pub struct Cursor {
     ahead_at: u64,
     /// What stands in place of the store's own bytes, in order of where.
     instead: Vec<(u64, Vec<u8>)>,
+    patience: Patience,
+}
+
+/// How many reads a reader has left. Shared, so that it can be renewed while a demuxer holds the reader.
+#[derive(Clone, Debug, Default)]
+pub struct Patience(Arc<AtomicU32>);
+
+impl Patience {
+    pub fn renew(&self, reads: u32) {
+        self.0.store(reads, Ordering::Relaxed);
+    }
+
+    fn spend(&self) -> io::Result<()> {
+        let left = self.0.load(Ordering::Relaxed).checked_sub(1);
+        self.0.store(left.ok_or_else(|| io::Error::other("it leads in circles"))?, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// Read ahead: most of what a demuxer asks for are a few bytes of headers.
 const AHEAD: usize = 16 << 10;
 
 impl Cursor {
-    pub fn new(store: Arc<dyn Store>) -> Cursor {
-        Cursor::with(store, Vec::new())
+    /// A reader that may be read from as often as `patience` has it.
+    pub fn new(store: Arc<dyn Store>, patience: &Patience) -> Cursor {
+        let (ahead, instead) = (Vec::new(), Vec::new());
+        Cursor { store, at: 0, ahead, ahead_at: 0, instead, patience: patience.clone() }
     }
 
     /// With other bytes in place of those at some places, which are in order and do not overlap.
-    pub fn with(store: Arc<dyn Store>, instead: Vec<(u64, Vec<u8>)>) -> Cursor {
-        Cursor { store, at: 0, ahead: Vec::new(), ahead_at: 0, instead }
+    pub fn with(self, instead: Vec<(u64, Vec<u8>)>) -> Cursor {
+        Cursor { instead, ..self }
     }
 
     fn here(&self, begin: u64, bytes: &[u8]) -> Option<usize> {
@@ -99,6 +120,7 @@ impl Cursor {
 
 impl Read for Cursor {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.patience.spend()?;
         let next = self.instead.partition_point(|(begin, _)| *begin <= self.at);
         let replaced = next.checked_sub(1).map(|last| &self.instead[last]);
         let within = replaced.and_then(|(begin, bytes)| Some(&bytes[self.here(*begin, bytes)?..]));
@@ -153,7 +175,9 @@ mod tests {
         for at in [0, 1, 20_000, 99_999] {
             let mut wanted = bytes.clone();
             wanted[at] = 7;
-            let mut cursor = Cursor::with(Arc::new(bytes.clone()), vec![(at as u64, vec![7])]);
+            let patience = Patience::default();
+            patience.renew(100);
+            let mut cursor = Cursor::new(Arc::new(bytes.clone()), &patience).with(vec![(at as u64, vec![7])]);
             let mut got = Vec::new();
             cursor.read_to_end(&mut got).unwrap();
             assert!(got == wanted, "{at}");
@@ -161,6 +185,8 @@ mod tests {
             let mut byte = [0];
             cursor.read_exact(&mut byte).unwrap();
             assert_eq!(byte[0], wanted[50_000]);
+            patience.renew(0);
+            assert!(cursor.read(&mut byte).is_err());
         }
         assert!(read_exact_at(&bytes, &mut [0; 2], 99_999).is_err());
     }
