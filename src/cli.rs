@@ -62,6 +62,7 @@ fn after_help() -> String {
 
 /// Runs what the user typed. Usage errors end the program here, as clap prints them.
 pub fn run() -> anyhow::Result<()> {
+    crate::guard::install();
     let matches = command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match cli.role {

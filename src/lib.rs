@@ -17,6 +17,7 @@ pub mod fault;
 pub mod flow;
 pub mod frame;
 pub mod greet;
+pub mod guard;
 pub mod latest;
 pub mod link;
 pub mod log;

@@ -77,21 +77,48 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
+/// Leave to speak, once a second: for what happens again and again.
+#[derive(Debug, Default)]
+pub struct OnceASecond {
+    told: Option<clock::Time>,
+}
+
+impl OnceASecond {
+    /// Whether it is time to speak; the second begins anew when it is.
+    pub fn due(&mut self, now: clock::Time) -> bool {
+        let due = self.told.is_none_or(|told| now.since(told).as_secs() >= 1);
+        if due {
+            self.told = Some(now);
+        }
+        due
+    }
+}
+
 /// Trouble that repeats: counted, and told at most once a second.
 #[derive(Debug, Default)]
 pub struct Repeated {
     count: u64,
-    told: Option<clock::Time>,
+    leave: OnceASecond,
 }
 
 impl Repeated {
     /// Counts one more; the number to tell now, if it is time to tell.
     pub fn again(&mut self, now: clock::Time) -> Option<u64> {
         self.count += 1;
-        if self.told.is_some_and(|told| now.since(told).as_secs() < 1) {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.count))
+        self.leave.due(now).then(|| std::mem::take(&mut self.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_counted_and_told_once_a_second() {
+        let at = |ms: i64| clock::Time::from_micros(ms * 1000);
+        let mut trouble = Repeated::default();
+        assert_eq!(trouble.again(at(0)), Some(1));
+        assert_eq!((trouble.again(at(10)), trouble.again(at(999))), (None, None));
+        assert_eq!(trouble.again(at(1000)), Some(3));
     }
 }

@@ -1,8 +1,6 @@
 //! JPEG to pictures: what vstream wrote is cut at its restart markers and decoded in strips on all cores; any other
 //! JPEG is decoded whole. Both give the same pixels.
 
-use std::panic::catch_unwind;
-
 use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use zune_core::bytestream::ZCursor;
@@ -11,6 +9,7 @@ use zune_jpeg::JpegDecoder;
 
 use crate::codec::jpeg::{self, EOI, Header, RST0};
 use crate::codec::tiles::{Grid, MCU, MCUS, STRIP_TILES, STRIP_WIDTH, parts};
+use crate::guard::guarded;
 use crate::picture::Picture;
 
 /// Decodes any JPEG that zune-jpeg reads: baseline or progressive, grey, 4:4:4, 4:2:2, 4:2:0, brought to 4:2:0.
@@ -130,7 +129,7 @@ pub struct Plane<S = Vec<u8>> {
 /// 202, 257), so a panic is an error here.
 fn decode_planes(data: &[u8]) -> Result<Vec<Plane>> {
     let limit = STRIP_TILES * MCU;
-    let decoded = catch_unwind(|| {
+    let decoded = guarded(|| {
         let options = DecoderOptions::default().set_max_width(limit.max(65_535)).set_max_height(65_535);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
         decoder.decode_headers().map_err(|e| anyhow!("{e:?}"))?;
@@ -144,7 +143,7 @@ fn decode_planes(data: &[u8]) -> Result<Vec<Plane>> {
         let sizes = layout[..count].iter().map(|p| (p.width, p.height));
         Ok(sizes.zip(samples).map(|((width, height), samples)| Plane { width, height, samples }).collect())
     });
-    decoded.unwrap_or_else(|_| Err(anyhow!("the decoder gave up on a damaged JPEG")))
+    decoded.unwrap_or_else(|| Err(anyhow!("the decoder gave up on a damaged JPEG")))
 }
 
 fn decode_whole(data: &[u8], header: &Header) -> Result<Picture> {

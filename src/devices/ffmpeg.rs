@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::codec::color::Colour;
-use crate::devices::banner::{Banner, Lines};
+use crate::devices::ffmpeg::banner::{Banner, Lines};
 use crate::devices::patient::Patient;
 use crate::devices::recording::{RATE_DEFAULT, Recording, seconds};
 use crate::devices::trouble::Trouble;
@@ -24,6 +24,8 @@ use crate::devices::y4m::Y4m;
 use crate::fault::Fault;
 use crate::frame::{About, Image};
 use crate::stop::Stop;
+
+pub mod banner;
 
 /// The program to use: `VSTREAM_FFMPEG`, or `ffmpeg` on PATH. With the variable set to nothing, none.
 pub fn find() -> Option<PathBuf> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 
 use crate::devices::avi::Avi;
-use crate::devices::banner::Banner;
+use crate::devices::ffmpeg::banner::Banner;
 use crate::devices::folder::Folder;
 use crate::devices::mjpeg::Mjpeg;
 use crate::devices::patient::Patient;

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +17,18 @@ use rust_h264::threading::ThreadedDecoder;
 use crate::codec::color::{self, Colour, Matrix};
 use crate::codec::decode::{Plane, resample};
 use crate::codec::scale::scale;
+use crate::devices::h264::store::{Opened, Store, read_exact_at};
 use crate::devices::recording::{RATE_DEFAULT, Recording};
-use crate::devices::store::{Opened, Store, read_exact_at};
 use crate::devices::trouble::Trouble;
-use crate::devices::{mkv, mp4};
 use crate::fault::Fault;
 use crate::frame::{About, Image};
+use crate::guard::guarded;
 use crate::picture::{Picture, check_size};
+
+mod boxes;
+mod mkv;
+mod mp4;
+mod store;
 
 /// What a container says of its video.
 pub struct Track {
@@ -153,18 +157,18 @@ impl Decoder {
     }
 
     fn decode(&mut self, nal: &NalUnit) -> Result<Vec<Frame>, DecodeError> {
-        let decoded = catch_unwind(AssertUnwindSafe(|| match self {
+        let decoded = guarded(|| match self {
             Decoder::One(decoder) => decoder.decode_nal(nal),
             Decoder::Many(decoder) => decoder.decode_nal(nal),
-        }));
+        });
         decoded.unwrap_or(Err(DecodeError::InvalidSyntax(GAVE_UP)))
     }
 
     fn flush(&mut self) -> Vec<Frame> {
-        let flushed = catch_unwind(AssertUnwindSafe(|| match self {
+        let flushed = guarded(|| match self {
             Decoder::One(decoder) => decoder.flush(),
             Decoder::Many(decoder) => decoder.flush(),
-        }));
+        });
         flushed.unwrap_or_default()
     }
 }

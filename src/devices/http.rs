@@ -15,13 +15,15 @@ use rustix::time::Timespec;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock;
-use crate::devices::answer::{Answer, Kind};
+use crate::devices::http::answer::{Answer, Kind};
 use crate::devices::mjpeg::completed;
 use crate::devices::patient::readable;
 use crate::devices::trouble::Trouble;
 use crate::fault::Fault;
 use crate::frame::{About, Image, Shot, Source};
 use crate::stop::Stop;
+
+pub mod answer;
 
 /// How long a camera may take to answer, and then to send the next bytes: some give a frame in several seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(10);

@@ -7,10 +7,7 @@ use crate::frame::Source;
 use crate::stop::Stop;
 use crate::units;
 
-mod answer;
 pub mod avi;
-mod banner;
-mod boxes;
 #[cfg(feature = "camera")]
 pub mod camera;
 pub mod ffmpeg;
@@ -19,14 +16,11 @@ pub mod folder;
 pub mod h264;
 pub mod http;
 pub mod mjpeg;
-mod mkv;
-mod mp4;
 pub mod outputs;
 pub mod patient;
 pub mod raw;
 pub mod recording;
 pub mod replay;
-mod store;
 mod testcard;
 pub mod text;
 pub mod trouble;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::codec::{decode, jpeg, split};
-use crate::devices::answer::Answer;
 use crate::devices::avi::Avi;
 use crate::devices::h264;
+use crate::devices::http::answer::Answer;
 use crate::devices::recording::Recording;
 use crate::devices::trouble::Trouble;
 use crate::devices::y4m::Y4m;

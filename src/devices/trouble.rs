@@ -1,9 +1,9 @@
 //! Repeated trouble with one input: counted, and said at most once a second.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::clock::{self, Time};
+use crate::clock;
+use crate::log::OnceASecond;
 use crate::stop::Stop;
 
 #[derive(Debug)]
@@ -12,15 +12,13 @@ pub struct Trouble {
     /// After the word to stop, input that ends early is no trouble.
     stop: Stop,
     unsaid: BTreeMap<&'static str, u64>,
-    said: Option<Time>,
+    leave: OnceASecond,
 }
-
-const QUIET: Duration = Duration::from_secs(1);
 
 impl Trouble {
     /// `name`: what the input is called in messages.
     pub fn new(name: &str, stop: &Stop) -> Trouble {
-        Trouble { name: name.into(), stop: stop.clone(), unsaid: BTreeMap::new(), said: None }
+        Trouble { name: name.into(), stop: stop.clone(), unsaid: BTreeMap::new(), leave: OnceASecond::default() }
     }
 
     /// Counts `count` of what the end of the sentence "NAME: COUNT …" says.
@@ -29,9 +27,7 @@ impl Trouble {
             return;
         }
         *self.unsaid.entry(what).or_default() += count;
-        let now = clock::now();
-        if self.said.is_none_or(|said| now.since(said) >= QUIET) {
-            self.said = Some(now);
+        if self.leave.due(clock::now()) {
             self.say();
         }
     }

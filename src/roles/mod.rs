@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,8 +67,10 @@ pub struct Job {
     report: Mutex<Report>,
     error: Mutex<Option<anyhow::Error>>,
     tasks: Mutex<Vec<Task<()>>>,
-    /// When a peer, and a source, last showed life.
+    /// When a peer or a source last showed life.
     alive: Mutex<Time>,
+    /// A source was asked for a frame and has not given it yet.
+    pub asking: AtomicBool,
 }
 
 /// What is still to be said or written when a role ends gets this long: SIGTERM promises to end within a second.
@@ -88,6 +91,7 @@ impl Job {
             error: Mutex::default(),
             tasks: Mutex::default(),
             alive: Mutex::new(clock::now()),
+            asking: AtomicBool::new(false),
         });
         signals::listen(&job.stop)?;
         job.spawn(tell(job.clone()));
@@ -165,6 +169,9 @@ async fn watchdog(job: Arc<Job>, timeout: Duration) {
     const LOOK: Duration = Duration::from_millis(50);
     while !job.stop.said() {
         or(async { _ = Timer::after(LOOK).await }, job.stop.heard()).await;
+        if job.board.peers() > 0 && !job.asking.load(Ordering::Relaxed) {
+            job.alive();
+        }
         let alive = *job.alive.lock().unwrap_or_else(PoisonError::into_inner);
         if clock::now().since(alive) > timeout {
             let text = format!("nothing came and nobody was there for {} s", timeout.as_secs_f64());

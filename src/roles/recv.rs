@@ -77,6 +77,8 @@ pub struct Receiver {
     stay: bool,
     /// What the publisher says of its stream.
     pub about: Mutex<About>,
+    /// Epoch and sequence number of the newest frame: with every-frame, what was not acknowledged comes again.
+    newest: Mutex<Option<(u64, u64)>>,
     /// Who sends now: a second one is refused.
     holder: Mutex<Option<Holder>>,
 }
@@ -109,6 +111,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
         frames: Fanout::new(false),
         stay: args.stay,
         about: Mutex::default(),
+        newest: Mutex::default(),
         holder: Mutex::default(),
     });
     // A port in use must not cost the files of an earlier run: they are opened, and emptied, after it.
@@ -242,7 +245,10 @@ impl Receiver {
             let error = match jpeg::parse(&frame.jpeg) {
                 Ok(header) => {
                     self.job.board.whole().size = Some((header.width, header.height));
-                    return true;
+                    let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+                    let before = newest.replace((frame.epoch, frame.seq));
+                    let again = |(epoch, seq)| epoch == frame.epoch && frame.seq <= seq;
+                    return !(every && before.is_some_and(again));
                 }
                 Err(error) => error,
             };

@@ -1,6 +1,7 @@
 //! `vstream send`: source → encode → fan-out → links.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -159,7 +160,8 @@ impl Sender {
     /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies.
     async fn call(self: Arc<Self>, to: Endpoint) {
         let hello = Hello { stream: self.about.clone(), ..hello(Side::Publish, to.name.clone()) };
-        let mut feed = None;
+        // With every-frame the source waits for this one too from the beginning, else for none that is not there.
+        let mut kept = self.about.every_frame.then(|| self.feed());
         loop {
             let dialled = or(dial(&self.job, &to, &hello), async {
                 self.encoded.heard().await;
@@ -172,10 +174,11 @@ impl Sender {
                 Err(error) => return self.job.fail(error),
             };
             log::info!("connected to {to}");
-            let feed = feed.get_or_insert_with(|| self.feed());
-            if self.publish(link, feed).await || (self.encoded.said() && !self.about.every_frame) {
+            let mut feed = kept.take().unwrap_or_else(|| self.feed());
+            if self.publish(link, &mut feed).await || (self.encoded.said() && !self.about.every_frame) {
                 return;
             }
+            kept = Some(feed).filter(|_| self.about.every_frame);
         }
     }
 
@@ -227,12 +230,15 @@ impl Sender {
         let mut seq = 0;
         while !self.job.stop.said() && self.job.frames.is_none_or(|n| seq < n) {
             smol::block_on(or(self.frames.until_read(), self.job.stop.heard()));
+            self.job.alive();
+            self.job.asking.store(true, Ordering::Relaxed);
             let opened = source.take().map_or_else(|| devices::open(name, wish, &self.job.stop), Ok);
-            match opened.and_then(|mut opened| Ok((opened.next()?, opened))) {
+            let given = opened.and_then(|mut opened| Ok((opened.next()?, opened)));
+            match given {
                 Ok((Some(shot), opened)) => {
                     source = Some(opened);
                     retry = Retry::default();
-                    self.job.alive();
+                    self.job.asking.store(false, Ordering::Relaxed);
                     if self.about.every_frame {
                         smol::block_on(or(async { _ = shots.until_wanted().await }, self.job.stop.heard()));
                     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::log::OnceASecond;
 
 /// No camera takes longer from light to buffer, and none stamps so far ahead (a frame's length): beyond, the stamp is
 /// of another clock. Some drivers stamp with the wall clock, some copy what a program gave them.
@@ -56,10 +57,8 @@ pub struct Flaws {
     short: u64,
     damaged: u64,
     untold: bool,
-    told: Option<Time>,
+    leave: OnceASecond,
 }
-
-const TELL: Duration = Duration::from_secs(1);
 
 impl Flaws {
     pub fn count(&mut self, flaw: Flaw) {
@@ -73,10 +72,10 @@ impl Flaws {
 
     /// What to say now, if there is something new and it is time to.
     pub fn news(&mut self, now: Time) -> Option<String> {
-        if !self.untold || self.told.is_some_and(|told| now.since(told) < TELL) {
+        if !self.untold || !self.leave.due(now) {
             return None;
         }
-        (self.untold, self.told) = (false, Some(now));
+        self.untold = false;
         Some(format!("{self} so far"))
     }
 }

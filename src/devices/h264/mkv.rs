@@ -1,6 +1,5 @@
 //! Matroska files, by matroska-demuxer: the frames of the first video track, read as they are needed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +7,10 @@ use anyhow::{Result, ensure};
 use matroska_demuxer::{Frame, MatrixCoefficients, MatroskaFile, Range, TrackEntry, TrackType};
 
 use crate::codec::color::{Colour, Matrix};
+use crate::devices::h264::store::{Cursor, Patience, Store};
 use crate::devices::h264::{Samples, Track};
-use crate::devices::store::{Cursor, Patience, Store};
 use crate::fault::Fault;
+use crate::guard;
 
 struct Reader {
     file: MatroskaFile<Cursor>,
@@ -59,9 +59,9 @@ pub fn open(store: Arc<dyn Store>) -> Result<(Track, Box<dyn Samples>)> {
 /// The crate's arithmetic is not checked everywhere: a panic is damage.
 fn guarded<T, E: ToString>(act: impl FnOnce() -> Result<T, E>) -> Result<T> {
     let damaged = |why: &str| Fault::device(format!("a damaged Matroska file: {why}")).into();
-    match catch_unwind(AssertUnwindSafe(act)) {
-        Ok(done) => done.map_err(|e| damaged(&e.to_string())),
-        Err(_) => Err(damaged("it contradicts itself")),
+    match guard::guarded(act) {
+        Some(done) => done.map_err(|e| damaged(&e.to_string())),
+        None => Err(damaged("it contradicts itself")),
     }
 }
 

@@ -1,19 +1,19 @@
 //! MP4 and QuickTime files, by re_mp4: where the samples of the first video track are, and when they are shown. Only
 //! the index is read, and `boxes` makes it safe before re_mp4 sees it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use re_mp4::{Mp4, StsdBoxContent};
 
-use crate::devices::boxes::{self, Video, cleaned};
+use crate::devices::h264::boxes::{self, Video, cleaned};
+use crate::devices::h264::store::{Cursor, Patience, Store, read_exact_at};
 use crate::devices::h264::{Samples, Track};
 use crate::devices::recording::seconds;
-use crate::devices::store::{Cursor, Patience, Store, read_exact_at};
 use crate::fault::Fault;
 use crate::frame::BYTES_MAX;
+use crate::guard::guarded;
 
 /// Frames of a film: 18 hours at 30 a second.
 const SAMPLES_MAX: u64 = 2_000_000;
@@ -45,8 +45,8 @@ pub fn open(store: Arc<dyn Store>) -> Result<(Track, Box<dyn Samples>)> {
     let patience = Patience::default();
     patience.renew(READS_MAX);
     let cursor = Cursor::new(store.clone(), &patience).with(index.instead);
-    let parsed = catch_unwind(AssertUnwindSafe(|| Mp4::read(cursor, index.end)));
-    let mp4 = parsed.map_err(|_| damaged("its index contradicts itself"))?.map_err(|e| damaged(&e.to_string()))?;
+    let parsed = guarded(|| Mp4::read(cursor, index.end));
+    let mp4 = parsed.ok_or_else(|| damaged("its index contradicts itself"))?.map_err(|e| damaged(&e.to_string()))?;
     let config = mp4.moov.traks.iter().find_map(|trak| match &trak.mdia.minf.stbl.stsd.contents {
         StsdBoxContent::Avc1(avc1) => Some(avc1.avcc.raw.clone()),
         _ => None,
@@ -174,7 +174,7 @@ fn top(store: &dyn Store, at: u64) -> Option<([u8; 4], usize, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devices::boxes::tests::{boxed, track};
+    use crate::devices::h264::boxes::tests::{boxed, track};
 
     #[test]
     fn counts_that_cannot_be_true_are_not_believed() {
