@@ -226,7 +226,7 @@ impl Sender {
     fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
         let live = source.about().live;
         let mut source = Some(source);
-        let mut retry = Retry::default();
+        let (mut retry, mut lost) = (Retry::default(), false);
         let mut seq = 0;
         while !self.job.stop.said() && self.job.frames.is_none_or(|n| seq < n) {
             smol::block_on(or(self.frames.until_read(), self.job.stop.heard()));
@@ -236,6 +236,9 @@ impl Sender {
             let given = opened.and_then(|mut opened| Ok((opened.next()?, opened)));
             match given {
                 Ok((Some(shot), opened)) => {
+                    if std::mem::take(&mut lost) {
+                        log::info!("{name} is back: {}", opened.about().text);
+                    }
                     source = Some(opened);
                     retry = Retry::default();
                     self.job.asking.store(false, Ordering::Relaxed);
@@ -248,7 +251,10 @@ impl Sender {
                 }
                 Ok((None, _)) => break,
                 Err(error) if live => {
-                    log::warn!("{}: trying again", fault::line(&error));
+                    match std::mem::replace(&mut lost, true) {
+                        false => log::warn!("{}: trying until it is back", fault::line(&error)),
+                        true => log::debug!("{}", fault::line(&error)),
+                    }
                     smol::block_on(or(async { _ = Timer::after(retry.delay()).await }, self.job.stop.heard()));
                 }
                 Err(error) => {
