@@ -142,6 +142,63 @@ fn a_stopped_reader_makes_the_sender_drop_and_not_lag() {
 }
 
 #[test]
+fn a_stopped_receiver_does_not_delay_another() {
+    let ((stopped, first), (mut other, second)) = (receiver(), receiver());
+    let (first, second) = (format!("tcp://{first}"), format!("tcp://{second}"));
+    let mut stopped = stopped;
+    let args = ["send", "--from", "test?size=320x240&fps=60", "--to", &first, "--to", &second];
+    let _send = vstream(&args);
+    stopped.stats(|line| line["frames"].as_u64() > Some(10));
+    stopped.signal(Signal::STOP);
+    for _ in 0..3 {
+        let line = other.stats(|line| line["frames"].as_u64() > Some(30));
+        assert!(line["fps"].as_f64() > Some(50.0) && line["latency_ms"].as_f64() < Some(200.0), "{line}");
+    }
+    stopped.signal(Signal::CONT);
+}
+
+/// Passes bytes on at `rate` bytes a second, with buffers of any size the kernel gives: what makes others lag.
+fn narrow_proxy(to: String, rate: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (near, _) = listener.accept().unwrap();
+        let far = TcpStream::connect(to).unwrap();
+        let copy = |mut from: TcpStream, mut to: TcpStream, rate: usize| {
+            std::thread::spawn(move || {
+                let mut data = vec![0; rate / 100];
+                while let Ok(n @ 1..) = from.read(&mut data) {
+                    std::thread::sleep(Duration::from_secs_f64(n as f64 / rate as f64));
+                    if to.write_all(&data[..n]).is_err() {
+                        break;
+                    }
+                }
+            })
+        };
+        copy(near.try_clone().unwrap(), far.try_clone().unwrap(), rate);
+        copy(far, near, 1 << 20);
+    });
+    address
+}
+
+#[test]
+fn a_narrow_network_drops_frames_and_the_lag_does_not_grow() {
+    let (mut recv, address) = receiver();
+    // About 20 kB a frame at 60 a second, through 250 kB/s: a fifth of it.
+    let url = format!("tcp://{}", narrow_proxy(address, 250_000));
+    let from = "test?size=640x360&fps=60";
+    let mut send = vstream(&["send", "--from", from, "--to", &url, "--stats", "json"]);
+    let mut latencies = Vec::new();
+    for seconds in 3..8 {
+        let line = recv.stats(|line| line["t"].as_f64() > Some(f64::from(seconds)) && line["latency_ms"].is_number());
+        latencies.push(line["latency_ms"].as_f64().unwrap());
+    }
+    assert!(latencies.iter().all(|&ms| ms < 700.0), "{latencies:?}");
+    let line = send.stats(|line| line["dropped"]["slow"].as_u64() > Some(100));
+    assert!(line["lost"] == 0, "{line}");
+}
+
+#[test]
 fn a_listener_that_is_no_vstream_is_not_believed() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", &[2, 255, 255, 255, 255], &message(2, b"[]")] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -202,6 +202,39 @@ fn limits_end_with_their_codes() {
 }
 
 #[test]
+fn a_stream_that_runs_is_no_timeout() {
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--timeout", "1s"]);
+    let to = recv.listening();
+    vstream(&["send", "--from", SMALL, "--to", &to, "--frames", "150", "--timeout", "1s"]).end().ended_with(0);
+    recv.end().ended_with(0);
+    // A source that falls silent is one.
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0"]);
+    let to = recv.listening();
+    let mut silent = command(&["send", "--from", "-", "--raw", "i420:64x48@30", "--to", &to, "--timeout", "300ms"]);
+    silent.stdin(std::process::Stdio::piped());
+    let mut send = start(silent);
+    let _held = send.stdin();
+    send.end().ended_with(124);
+}
+
+#[test]
+fn every_frame_waits_for_the_receiver_that_comes_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    let port = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() };
+    let late = format!("tcp://127.0.0.1:{port}");
+    let mut first = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--save", text(&a)]);
+    let to = first.listening();
+    let args = ["send", "--from", SMALL, "--frames", "40", "--every-frame", "--to", &to, "--to", &late];
+    let mut send = vstream(&args);
+    send.says("waiting for");
+    vstream(&["recv", "--listen", &late, "--save", text(&b)]).end().ended_with(0);
+    send.end().ended_with(0);
+    first.end().ended_with(0);
+    assert_eq!((saved(&a).len(), saved(&b)), (40, (0..40).collect::<Vec<u64>>()));
+}
+
+#[test]
 fn usage_errors_name_what_there_is() {
     vstream(&["send", "--to", "tpc://host"]).end().ended_with(2).saying("did you mean tcp?");
     vstream(&["send", "--to", "tcp://host?mtu=1"]).end().ended_with(2).saying("unknown option");
