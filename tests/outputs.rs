@@ -103,13 +103,16 @@ fn with_small_disk(disk: &Path, args: &[&str]) -> Option<common::Vstream> {
         disk = disk.display(),
         vstream = env!("CARGO_BIN_EXE_vstream"),
     );
-    let probe = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
-    if !probe.is_ok_and(|s| s.success()) {
+    // A user needs a namespace of users too; root inside a chroot may not have one.
+    let allowed = |flags: &&str| {
+        Command::new("unshare").args([flags, "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    let Some(flags) = ["-rm", "-m"].into_iter().find(allowed) else {
         common::skip("no mount namespaces for this user");
         return None;
-    }
+    };
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", &script, "sh"]).args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args([flags, "sh", "-c", &script, "sh"]).args(args).stdin(Stdio::null()).stdout(Stdio::null());
     Some(common::start(command))
 }
 
