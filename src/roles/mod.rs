@@ -21,6 +21,7 @@ use crate::stop::Stop;
 use crate::units;
 
 pub mod calls;
+mod capture;
 pub mod devices;
 pub mod output;
 pub mod recv;

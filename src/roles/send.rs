@@ -1,7 +1,6 @@
 //! `vstream send`: source → encode → fan-out → links.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -11,21 +10,19 @@ use smol::future::or;
 
 use super::calls::{dial, hello, listen, refuse, serve};
 use super::{Common, Job};
-use crate::clock;
 use crate::codec::coder::Coder;
 use crate::devices::{self, Raw, Wish};
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
 use crate::fault;
-use crate::frame::{Frame, Shot, Source};
+use crate::frame::Frame;
 use crate::greet;
-use crate::latest::{Latest, Writer, latest};
+use crate::latest::latest;
 use crate::link::Link;
-use crate::log::Repeated;
 use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::publish::{End, Feed, publish};
-use crate::retry::Retry;
 use crate::stop::Stop;
+use crate::transports::Listener;
 use crate::{transports, units};
 
 /// Send video to one or more receivers
@@ -71,32 +68,31 @@ pub struct SendArgs {
 }
 
 /// What the threads and tasks of a sender share.
-struct Sender {
-    job: Arc<Job>,
-    frames: Fanout<Frame>,
-    about: About,
+pub struct Sender {
+    pub job: Arc<Job>,
+    pub frames: Fanout<Frame>,
+    pub about: About,
     /// The source gave its last image; all of them are encoded.
-    over: Stop,
-    encoded: Stop,
+    pub over: Stop,
+    pub encoded: Stop,
     /// With every-frame: what a guest that died had not acknowledged, for the next one.
     orphans: Mutex<VecDeque<Feed>>,
 }
-
-/// A numbered image on its way to the encoder.
-type Numbered = (u64, Shot);
 
 pub fn run(args: SendArgs) -> Result<()> {
     let job = Job::start("send", &args.common)?;
     let wish =
         Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: args.quality.is_some() };
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
+    // First of all, so that its address is the first line; callers wait a moment while the source opens.
+    let listener = args.listen.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
     let source = devices::open(&name, &wish, &job.stop).map_err(fault::of_device)?;
     let about = source.about();
     log::info!("sending {}", about.text);
     job.board.whole().length = about.length.filter(|_| !args.looped);
     let sender = Arc::new(Sender {
         frames: Fanout::new(args.every_frame),
-        about: About { rate: args.fps.or(about.rate), every_frame: args.every_frame },
+        about: About { rate: about.rate.or(args.fps), every_frame: args.every_frame },
         job: job.clone(),
         over: Stop::default(),
         encoded: Stop::default(),
@@ -113,7 +109,7 @@ pub fn run(args: SendArgs) -> Result<()> {
         std::thread::spawn(move || sender.encode(images, coder))
     };
     let ended = smol::block_on(async {
-        sender.clone().connect(args).await?;
+        sender.clone().connect(args, listener);
         job.ended().await
     });
     job.stop.say();
@@ -123,10 +119,9 @@ pub fn run(args: SendArgs) -> Result<()> {
 
 impl Sender {
     /// Starts a task for each receiver to call, or for those that will call; the last to end ends the job.
-    async fn connect(self: Arc<Self>, args: SendArgs) -> Result<()> {
+    fn connect(self: Arc<Self>, args: SendArgs, listener: Option<Box<dyn Listener>>) {
         let mut calls = Vec::new();
-        if let Some(on) = &args.listen {
-            let listener = listen(&self.job, on).await?;
+        if let (Some(on), Some(listener)) = (&args.listen, listener) {
             let (me, name) = (self.clone(), on.name().to_string());
             self.job.board.whole().stream = Some(name.clone());
             let guests =
@@ -136,7 +131,7 @@ impl Sender {
             calls.push(smol::spawn(async move {
                 let finished = async {
                     encoded.heard().await;
-                    while me.job.board.peers() > 0 && !me.job.stop.said() {
+                    while (me.job.board.peers() > 0 || me.has_orphans()) && !me.job.stop.said() {
                         Timer::after(std::time::Duration::from_millis(10)).await;
                     }
                 };
@@ -154,7 +149,6 @@ impl Sender {
             }
             job.stop.say();
         });
-        Ok(())
     }
 
     /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies.
@@ -171,7 +165,8 @@ impl Sender {
             let (link, _) = match dialled.await {
                 Ok(Some(greeted)) => greeted,
                 Ok(None) => return,
-                Err(error) => return self.job.fail(error),
+                // The other receivers, where there are some, go on; the exit code remembers it.
+                Err(error) => return self.job.note(error),
             };
             log::info!("connected to {to}");
             let mut feed = kept.take().unwrap_or_else(|| self.feed());
@@ -203,6 +198,11 @@ impl Sender {
         }
     }
 
+    /// Whether a guest that died lacks frames that it was promised.
+    fn has_orphans(&self) -> bool {
+        !self.orphans.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn feed(&self) -> Feed {
         Feed { frames: self.frames.subscribe(), held: VecDeque::new(), every: self.about.every_frame }
     }
@@ -220,96 +220,5 @@ impl Sender {
             Err(error) => log::warn!("{} is gone: {}", peer.name, fault::line(&error)),
         }
         false
-    }
-
-    /// The source's thread: takes an image whenever one is there, while somebody watches.
-    fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
-        let live = source.about().live;
-        let mut source = Some(source);
-        let (mut retry, mut lost) = (Retry::default(), false);
-        let mut seq = 0;
-        while !self.job.stop.said() && self.job.frames.is_none_or(|n| seq < n) {
-            smol::block_on(or(self.frames.until_read(), self.job.stop.heard()));
-            self.job.alive();
-            self.job.asking.store(true, Ordering::Relaxed);
-            let opened = source.take().map_or_else(|| devices::open(name, wish, &self.job.stop), Ok);
-            let given = opened.and_then(|mut opened| Ok((opened.next()?, opened)));
-            match given {
-                Ok((Some(shot), opened)) => {
-                    if std::mem::take(&mut lost) {
-                        log::info!("{name} is back: {}", opened.about().text);
-                    }
-                    source = Some(opened);
-                    retry = Retry::default();
-                    self.job.asking.store(false, Ordering::Relaxed);
-                    if self.about.every_frame {
-                        smol::block_on(or(async { _ = shots.until_wanted().await }, self.job.stop.heard()));
-                    }
-                    shots.put((seq, shot));
-                    seq += 1;
-                    self.job.board.whole().position = seq;
-                }
-                Ok((None, _)) => break,
-                Err(error) if live => {
-                    match std::mem::replace(&mut lost, true) {
-                        false => log::warn!("{}: trying until it is back", fault::line(&error)),
-                        true => log::debug!("{}", fault::line(&error)),
-                    }
-                    smol::block_on(or(async { _ = Timer::after(retry.delay()).await }, self.job.stop.heard()));
-                }
-                Err(error) => {
-                    let text = format!("{name} broke off after {seq} frames: {}", fault::line(&error));
-                    self.job.note(fault::Fault::device(text).into());
-                    break;
-                }
-            }
-        }
-        self.over.say();
-    }
-
-    /// The encoder's thread: makes a frame when some receiver wants one, of the newest image there is.
-    fn encode(&self, mut images: Latest<Numbered>, coder: Coder) {
-        let epoch = fastrand::u64(..);
-        let mut trouble = Repeated::default();
-        loop {
-            if self.frames.readers() == 0 && !self.about.every_frame {
-                images.try_next(); // from before everybody left: nobody wants to see that
-            }
-            let wanted = or(
-                async {
-                    self.frames.until_wanted().await;
-                    true
-                },
-                async {
-                    self.over.heard().await;
-                    if self.about.every_frame {
-                        std::future::pending::<()>().await;
-                    }
-                    self.frames.until_alone().await;
-                    false
-                },
-            );
-            let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
-            let begun = clock::now();
-            match coder.encode(shot.image) {
-                Ok((jpeg, size)) => {
-                    let now = clock::now();
-                    let mut whole = self.job.board.whole();
-                    whole.encode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
-                    (whole.size, whole.quality) = (Some(size), coder.quality_used());
-                    drop(whole);
-                    let error = std::time::Duration::ZERO;
-                    self.frames.put(Frame { epoch, seq, captured: shot.captured, error, jpeg });
-                }
-                Err(error) => {
-                    self.job.board.whole().dropped.corrupt += 1;
-                    if let Some(n) = trouble.again(clock::now()) {
-                        log::warn!("{n} images were no picture and are left out: {}", fault::line(&error));
-                    }
-                }
-            }
-        }
-        self.frames.close();
-        self.encoded.say();
     }
 }

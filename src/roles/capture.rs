@@ -1,0 +1,115 @@
+//! The two threads of a sender before the network: one takes images from the source, one makes frames of the newest.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_io::Timer;
+use smol::future::or;
+
+use super::send::Sender;
+use crate::clock;
+use crate::codec::coder::Coder;
+use crate::devices::{self, Wish};
+use crate::fault;
+use crate::frame::{Frame, Shot, Source};
+use crate::latest::{Latest, Writer};
+use crate::log::Repeated;
+use crate::retry::Retry;
+
+/// A numbered image on its way to the encoder.
+pub type Numbered = (u64, Shot);
+
+impl Sender {
+    /// The source's thread: takes an image whenever one is there, while somebody watches.
+    pub fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
+        let live = source.about().live;
+        let mut source = Some(source);
+        let (mut retry, mut lost) = (Retry::default(), false);
+        let mut seq = 0;
+        while !self.job.stop.said() && self.job.frames.is_none_or(|n| seq < n) {
+            smol::block_on(or(self.frames.until_read(), self.job.stop.heard()));
+            if !lost {
+                self.job.alive();
+            }
+            self.job.asking.store(true, Ordering::Relaxed);
+            let opened = source.take().map_or_else(|| devices::open(name, wish, &self.job.stop), Ok);
+            let given = opened.and_then(|mut opened| Ok((opened.next()?, opened)));
+            match given {
+                Ok((Some(shot), opened)) => {
+                    if std::mem::take(&mut lost) {
+                        log::info!("{name} is back: {}", opened.about().text);
+                    }
+                    source = Some(opened);
+                    retry = Retry::default();
+                    self.job.asking.store(false, Ordering::Relaxed);
+                    if self.about.every_frame {
+                        smol::block_on(or(async { _ = shots.until_wanted().await }, self.job.stop.heard()));
+                    }
+                    shots.put((seq, shot));
+                    seq += 1;
+                    self.job.board.whole().position = seq;
+                }
+                Ok((None, _)) => break,
+                Err(error) if live => {
+                    match std::mem::replace(&mut lost, true) {
+                        false => log::warn!("{}: trying until it is back", fault::line(&error)),
+                        true => log::debug!("{}", fault::line(&error)),
+                    }
+                    smol::block_on(or(async { _ = Timer::after(retry.delay()).await }, self.job.stop.heard()));
+                }
+                Err(error) => {
+                    let text = format!("{name} broke off after {seq} frames: {}", fault::line(&error));
+                    self.job.note(fault::Fault::device(text).into());
+                    break;
+                }
+            }
+        }
+        self.over.say();
+    }
+
+    /// The encoder's thread: makes a frame when some receiver wants one, of the newest image there is.
+    pub fn encode(&self, mut images: Latest<Numbered>, coder: Coder) {
+        let epoch = fastrand::u64(..);
+        let mut trouble = Repeated::default();
+        loop {
+            if self.frames.readers() == 0 && !self.about.every_frame {
+                images.try_next(); // from before everybody left: nobody wants to see that
+            }
+            let wanted = or(
+                async {
+                    self.frames.until_wanted().await;
+                    true
+                },
+                async {
+                    self.over.heard().await;
+                    if self.about.every_frame {
+                        std::future::pending::<()>().await;
+                    }
+                    self.frames.until_alone().await;
+                    false
+                },
+            );
+            let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
+            let begun = clock::now();
+            match coder.encode(shot.image) {
+                Ok((jpeg, size)) => {
+                    let now = clock::now();
+                    let mut whole = self.job.board.whole();
+                    whole.encode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
+                    (whole.size, whole.quality) = (Some(size), coder.quality_used());
+                    drop(whole);
+                    let error = Duration::ZERO;
+                    self.frames.put(Frame { epoch, seq, captured: shot.captured, error, jpeg });
+                }
+                Err(error) => {
+                    self.job.board.whole().dropped.corrupt += 1;
+                    if let Some(n) = trouble.again(clock::now()) {
+                        log::warn!("{n} images were no picture and are left out: {}", fault::line(&error));
+                    }
+                }
+            }
+        }
+        self.frames.close();
+        self.encoded.say();
+    }
+}
