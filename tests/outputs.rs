@@ -99,20 +99,20 @@ fn dev_full_is_said_and_the_other_output_goes_on() {
 fn with_small_disk(disk: &Path, args: &[&str]) -> Option<common::Vstream> {
     // The shell stays until the end, to keep what was saved: the disk goes with the namespace.
     let script = format!(
-        "mount -t tmpfs -o size=512k small {disk} && {vstream} \"$@\"; code=$?; cp -r {disk} {disk}.kept; exit $code",
+        "mount -t tmpfs -o size=512k small {disk} && {vstream} \"$@\"; code=$?; cp -r {disk} {disk}.kept; umount {disk}; exit $code",
         disk = disk.display(),
         vstream = env!("CARGO_BIN_EXE_vstream"),
     );
     // A user needs a namespace of users too; root inside a chroot may not have one.
-    let allowed = |flags: &&str| {
-        Command::new("unshare").args([flags, "true"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    let allowed = |flags: &&[&str]| {
+        Command::new("unshare").args(*flags).arg("true").stderr(Stdio::null()).status().is_ok_and(|s| s.success())
     };
-    let Some(flags) = ["-rm", "-m"].into_iter().find(allowed) else {
+    let Some(flags) = [&["-rm"][..], &["-m", "--propagation", "unchanged"]].into_iter().find(allowed) else {
         common::skip("no mount namespaces for this user");
         return None;
     };
     let mut command = Command::new("unshare");
-    command.args([flags, "sh", "-c", &script, "sh"]).args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(flags).args(["sh", "-c", &script, "sh"]).args(args).stdin(Stdio::null()).stdout(Stdio::null());
     Some(common::start(command))
 }
 
