@@ -46,8 +46,8 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand --loop 'Begin again when the source is over'
             cand -v 'Say more (-vv: everything)'
             cand --verbose 'Say more (-vv: everything)'
-            cand -q 'Say nothing but errors'
-            cand --quiet 'Say nothing but errors'
+            cand -q 'Say nothing but errors (and stats where a form is asked for)'
+            cand --quiet 'Say nothing but errors (and stats where a form is asked for)'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -68,8 +68,8 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand --stay 'Wait for the next stream when one is over'
             cand -v 'Say more (-vv: everything)'
             cand --verbose 'Say more (-vv: everything)'
-            cand -q 'Say nothing but errors'
-            cand --quiet 'Say nothing but errors'
+            cand -q 'Say nothing but errors (and stats where a form is asked for)'
+            cand --quiet 'Say nothing but errors (and stats where a form is asked for)'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

@@ -50,7 +50,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l frames -d 'End 
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l every-frame -d 'Drop nothing: the source waits for the slowest receiver'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l loop -d 'Begin again when the source is over'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -s v -l verbose -d 'Say more (-vv: everything)'
-complete -c vstream -n "__fish_vstream_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l listen -d 'Wait for a sender, here [default: tcp://:9000]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l from -d 'Call a sender that listens' -r
@@ -70,7 +70,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l frames -d 'End 
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l play -d 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stay -d 'Wait for the next stream when one is over'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s v -l verbose -d 'Say more (-vv: everything)'
-complete -c vstream -n "__fish_vstream_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors'
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -l json -d 'One JSON array on stdout'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -50,7 +50,9 @@ fn authority_parts(authority: &str) -> Result<(String, u16), String> {
             (host, port.ok_or("a port follows an IPv6 address as in [::1]:9000")?)
         }
         None if authority.matches(':').count() > 1 => {
-            return Err(format!("an IPv6 address needs brackets: [{authority}]"));
+            return Err(format!(
+                "`{authority}` has too many colons: one address at a time, IPv6 in brackets as [::1]:9000"
+            ));
         }
         None => authority.split_once(':').unwrap_or((authority, "")),
     };

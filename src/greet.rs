@@ -40,8 +40,10 @@ pub async fn hear(link: &mut Link) -> Result<Hello> {
         Ok(Message::Hello(hello)) => Ok(hello),
         Ok(_) => bail!(NoHello::Stranger),
         Err(error) => {
-            if let Some(no) = error.downcast_ref::<NoHello>() {
-                let _ = refuse(link, no.to_string()).await; // the error itself is what matters
+            let unread = || error.chain().any(|e| e.is::<serde_json::Error>()).then(|| error.to_string());
+            let reason = error.downcast_ref::<NoHello>().map(NoHello::to_string).or_else(unread);
+            if let Some(reason) = reason {
+                let _ = refuse(link, reason).await; // the error itself is what matters
             }
             Err(error)
         }

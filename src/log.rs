@@ -70,7 +70,11 @@ impl Log for Logger {
         if let Some(file) = &self.file {
             let wall = clock::now().unix_micros();
             let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
-            let _ = writeln!(file, "{}.{:06} {prefix}{}", wall / 1_000_000, wall % 1_000_000, record.args());
+            let written = writeln!(file, "{}.{:06} {prefix}{}", wall / 1_000_000, wall % 1_000_000, record.args());
+            static TOLD: std::sync::Once = std::sync::Once::new();
+            if let Err(error) = written {
+                TOLD.call_once(|| plain(&format!("error: the log cannot be written any more: {error}")));
+            }
         }
     }
 

@@ -33,7 +33,17 @@ impl Meter {
     }
 
     pub fn fps(&self, now: Time) -> f64 {
-        self.recent.iter().filter(|&&(t, _)| now.since(t) <= FPS).count() as f64 / FPS.as_secs_f64()
+        let within = self.recent.iter().filter(|&&(t, _)| now.since(t) <= FPS).count();
+        let before = self.recent.len().checked_sub(within + 1).and_then(|i| self.recent.get(i));
+        let (Some(&(before, _)), Some(&(last, _)), 1..) = (before, self.recent.back(), within) else {
+            return within as f64 / FPS.as_secs_f64();
+        };
+        // From the frame before the half second to the last one: whole intervals, so that a steady 25 is 25. A gap since
+        // then that is longer than these intervals counts too.
+        let each = last.since(before).as_secs_f64() / within as f64;
+        let since = now.since(last).as_secs_f64();
+        let span = last.since(before).as_secs_f64() + if since > 1.5 * each { since } else { 0.0 };
+        within as f64 / span.max(1e-6)
     }
 
     /// Bits a second.
@@ -92,7 +102,9 @@ mod tests {
             now = now + Duration::from_micros(33_333);
             meter.add(now, 1000);
         }
-        assert!((meter.fps(now) - 30.0).abs() <= 2.0);
+        assert!((meter.fps(now) - 30.0).abs() < 0.01);
+        assert!((meter.fps(now + Duration::from_millis(20)) - 30.0).abs() < 0.01);
+        assert!(meter.fps(now + Duration::from_millis(400)) < 12.0);
         assert!((meter.bitrate(now) as i64 - 240_000).abs() <= 8_000);
         let later = now + Duration::from_secs(2);
         assert_eq!((meter.fps(later), meter.bitrate(later), meter.frames), (0.0, 0, 90));

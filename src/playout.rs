@@ -106,6 +106,11 @@ impl Playout {
         Some(frame)
     }
 
+    /// The oldest frame, due or not: nothing more will come, and what is held must not be lost.
+    pub fn flush(&mut self) -> Option<Frame> {
+        self.remove_front()
+    }
+
     /// When `pop` will have something, as far as is known; a push may change it.
     pub fn wake(&self) -> Option<Time> {
         (0..self.waiting.len()).map(|i| self.due(i)).min()

@@ -156,6 +156,7 @@ async fn send(
     tx.send(Message::Frame(number, frame)).await?;
     let mut link = peer.link();
     link.meter.add(clock::now(), bytes);
+    link.sent = Some(seq);
     if let Some(last) = last_seq.replace(seq) {
         link.slow += seq.saturating_sub(last + 1);
     }

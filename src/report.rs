@@ -31,6 +31,10 @@ pub struct Report {
     live: Option<ProgressBar>,
     file: Option<File>,
     headed: bool,
+    /// The last line had no peer.
+    alone: bool,
+    /// The file could not be written.
+    pub failed: bool,
 }
 
 /// The columns of CSV, which never change within a run.
@@ -66,10 +70,10 @@ impl Report {
         let create = |path: &Path| File::create(path).with_context(|| format!("could not write {}", path.display()));
         let live = (form == Form::Human && std::io::stderr().is_terminal()).then(|| {
             let bar = log::live().add(ProgressBar::new(0));
-            bar.set_style(ProgressStyle::with_template("{msg}").expect("a fixed template is valid"));
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("a fixed template is valid"));
             bar
         });
-        Ok(Report { form, live, file: file.map(create).transpose()?, headed: false })
+        Ok(Report { form, live, file: file.map(create).transpose()?, headed: false, alone: false, failed: false })
     }
 
     /// The figures of the last second; `last` are the totals.
@@ -79,8 +83,7 @@ impl Report {
         let (position, length) = board.progress();
         if let Some(bar) = &self.live {
             progress(bar, position, length);
-            let text: Vec<String> = lines.iter().map(human).collect();
-            bar.set_message(text.join("\n"));
+            bar.set_message(live(&lines));
             if last {
                 bar.finish_and_clear();
             }
@@ -89,7 +92,9 @@ impl Report {
             let text = match self.form {
                 Form::Json => json(line),
                 Form::Csv => csv(line),
-                Form::Human if self.live.is_none() || last => human(line),
+                Form::Human if last => human(line),
+                // That nobody is there is said once, not every second.
+                Form::Human if self.live.is_none() && (line.peer.is_some() || !self.alone) => human(line),
                 _ => continue,
             };
             if self.form == Form::Csv && !self.headed {
@@ -98,6 +103,7 @@ impl Report {
             self.headed = true;
             log::plain(&text);
         }
+        self.alone = lines.iter().all(|line| line.peer.is_none());
         self.tell_file(&lines);
     }
 
@@ -110,9 +116,15 @@ impl Report {
         }
         if let Err(error) = file.write_all(text.as_bytes()) {
             ::log::error!("the stats file cannot be written any more: {error}");
-            self.file = None;
+            (self.file, self.failed) = (None, true);
         }
     }
+}
+
+/// One line for all peers: the worst off, and how many there are.
+fn live(lines: &[Line]) -> String {
+    let worst = lines.iter().min_by(|a, b| a.fps.total_cmp(&b.fps)).map(human).unwrap_or_default();
+    if lines.len() > 1 { format!("{} peers, the slowest: {worst}", lines.len()) } else { worst }
 }
 
 /// A bar for a source whose length is known.
@@ -120,7 +132,7 @@ fn progress(bar: &ProgressBar, position: u64, length: Option<u64>) {
     let Some(length) = length.filter(|&l| l > 0) else { return };
     if bar.length() != Some(length) {
         bar.set_length(length);
-        let template = "{bar:30} {pos}/{len} frames, {eta} left\n{msg}";
+        let template = "{bar:20} {pos}/{len} frames, {eta} left  {wide_msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("a fixed template is valid"));
     }
     bar.set_position(position);

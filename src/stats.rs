@@ -107,9 +107,14 @@ pub struct Link {
     pub latency_error: Option<Duration>,
     /// Frames of the stream that this link skipped.
     pub slow: u64,
+    /// The newest that it sent: what the source has given since then waits, or is being skipped.
+    pub sent: Option<u64>,
     /// Gaps in the link's own numbers.
     pub lost: u64,
 }
+
+/// Frames on their way from the source to a link that keeps up: one in the encoder, one in each slot.
+const WAITING: u64 = 3;
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner) // figures are never half written
@@ -161,11 +166,20 @@ impl Board {
     /// One line for each peer, or one without where there is none.
     pub fn lines(&self, now: Time) -> Vec<Line> {
         let peers = lock(&self.peers).clone();
-        let base = self.base(now);
+        let mut base = self.base(now);
         if peers.is_empty() {
+            let whole = self.whole();
+            (base.frames, base.bytes) = (whole.past.0, whole.past.1);
             return vec![base];
         }
-        peers.iter().map(|peer| with_peer(base.clone(), peer, now)).collect()
+        let (position, _) = self.progress();
+        let line = |peer: &Arc<Peer>| {
+            let mut line = with_peer(base.clone(), peer, now);
+            let newest = peer.link().sent;
+            line.dropped.slow += newest.map_or(0, |sent| position.saturating_sub(sent + 1).saturating_sub(WAITING));
+            line
+        };
+        peers.iter().map(line).collect()
     }
 
     /// The totals of the whole run.

@@ -165,3 +165,26 @@ fn a_receiver_that_is_killed_leaves_a_readable_recording() {
     assert_eq!(recv.end().code, None);
     assert!(probed(&avi) > 60);
 }
+
+#[test]
+fn playout_holds_frames_and_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let frames = dir.path().join("frames");
+    let args = ["recv", "--listen", "tcp://127.0.0.1:0", "--playout", "2s", "--save", text(&frames)];
+    let mut recv = vstream(&args);
+    let to = recv.listening();
+    vstream(&["send", "--from", SMALL, "--to", &to, "--frames", "40", "--every-frame"]).end().ended_with(0);
+    recv.end().ended_with(0);
+    assert_eq!(fs::read_dir(&frames).unwrap().count(), 41);
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_hold_the_end_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    output("mkfifo", &[text(&pipe)]);
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--raw", "i420", "--output", text(&pipe)]);
+    recv.listening();
+    recv.signal(rustix::process::Signal::TERM);
+    recv.end().ended_with(0);
+}

@@ -199,6 +199,10 @@ fn limits_end_with_their_codes() {
     let _send = vstream(&["send", "--from", SMALL, "--to", &to]);
     recv.end().ended_with(0);
     assert_eq!(saved(&out).len(), 7);
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--frames", "5"]);
+    let to = recv.listening();
+    let _send = vstream(&["send", "--from", SMALL, "--to", &to]);
+    recv.end().ended_with(0);
 }
 
 #[test]
@@ -238,6 +242,7 @@ fn every_frame_waits_for_the_receiver_that_comes_last() {
 fn usage_errors_name_what_there_is() {
     vstream(&["send", "--to", "tpc://host"]).end().ended_with(2).saying("did you mean tcp?");
     vstream(&["send", "--to", "tcp://host?mtu=1"]).end().ended_with(2).saying("unknown option");
+    vstream(&["send", "--to", "host:0"]).end().ended_with(2).saying("port 0 is for listening");
     vstream(&["send", "--to", "host:99999"]).end().ended_with(2).saying("0 to 65535");
     vstream(&["send", "--to", "h", "--quality", "101"]).end().ended_with(2);
     vstream(&["send", "--to", "h", "--size", "9x9"]).end().ended_with(2);

@@ -75,6 +75,35 @@ fn what_cannot_be_opened_is_a_device_error_in_one_line() {
 }
 
 #[test]
+fn what_holds_no_picture_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.jpg"), "this is a text").unwrap();
+    let file = dir.path().join("text.mjpeg");
+    fs::write(&file, [&[0xFF, 0xD8][..], b"this is a text"].concat()).unwrap();
+    for source in [dir.path(), &file] {
+        let (ended, got) = through(&[text(source)], None);
+        ended.ended_with(3).saying("no picture");
+        assert_eq!(got.len(), 0);
+    }
+}
+
+#[test]
+fn a_source_that_says_nothing_can_be_stopped() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    for source in ["-", &url] {
+        let mut command = common::command(&["send", "--from", source, "--listen", "tcp://127.0.0.1:0"]);
+        command.stdin(Stdio::piped());
+        let mut send = common::start(command);
+        let _held = send.stdin();
+        send.listening();
+        send.signal(rustix::process::Signal::TERM);
+        send.end().ended_with(0);
+    }
+    vstream(&["send", "--from", "foo://x", "--to", "h"]).end().ended_with(2).saying("is no source");
+}
+
+#[test]
 fn jpeg_passes_untouched_from_folders_files_and_pipes() {
     let dir = tempfile::tempdir().unwrap();
     let pictures: Vec<Vec<u8>> = (0..12).map(|i| jpeg(64, 48, i * 10)).collect();

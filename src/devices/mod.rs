@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use crate::fault::Fault;
 use crate::frame::Source;
 use crate::stop::Stop;
 use crate::units;
@@ -71,6 +72,12 @@ pub fn open(name: &str, wish: &Wish, stop: &Stop) -> Result<Box<dyn Source>> {
     match name {
         "-" => file::stdin(wish, stop),
         _ if name.starts_with("http://") || name.starts_with("https://") => http::open(name, stop),
+        url if url.contains("://") => {
+            let fault = Fault::usage(format!(
+                "{url} is no source: there are test, camera, /dev/videoN, http://…, files, folders and -"
+            ));
+            Err(fault.into())
+        }
         path => file::open(path.as_ref(), wish, stop),
     }
 }
@@ -90,6 +97,6 @@ use camera::open as open_camera;
 #[cfg(not(feature = "camera"))]
 fn open_camera(path: Option<&str>, _: &Wish, _: &Stop) -> Result<Box<dyn Source>> {
     let name = path.unwrap_or("a camera");
-    let fault = crate::fault::Fault::device(format!("could not open {name}: this build has no camera support"));
+    let fault = Fault::device(format!("could not open {name}: this build has no camera support"));
     Err(fault.hint("build it with `--features camera`, or take `--from test` or a video file").into())
 }

@@ -71,6 +71,7 @@ impl Sender {
     pub fn encode(&self, mut images: Latest<Numbered>, coder: Coder) {
         let epoch = fastrand::u64(..);
         let mut trouble = Repeated::default();
+        let mut frames = 0u64;
         loop {
             if self.frames.readers() == 0 && !self.about.every_frame {
                 images.try_next(); // from before everybody left: nobody wants to see that
@@ -93,6 +94,7 @@ impl Sender {
             let begun = clock::now();
             match coder.encode(shot.image) {
                 Ok((jpeg, size)) => {
+                    frames += 1;
                     let now = clock::now();
                     let mut whole = self.job.board.whole();
                     whole.encode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
@@ -108,6 +110,9 @@ impl Sender {
                     }
                 }
             }
+        }
+        if frames == 0 && self.over.said() && !self.job.stop.said() {
+            self.job.note(fault::Fault::device("there was no picture in the source").into());
         }
         self.frames.close();
         self.encoded.say();

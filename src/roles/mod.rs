@@ -55,7 +55,7 @@ pub struct Common {
     /// Say more (-vv: everything)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say nothing but errors
+    /// Say nothing but errors (and stats where a form is asked for)
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 }
@@ -83,7 +83,9 @@ impl Job {
     pub fn start(role: &'static str, common: &Common) -> Result<Arc<Job>> {
         let level = if common.quiet { -1 } else { common.verbose as i8 };
         crate::log::start(level, common.log.as_deref())?;
-        let report = Report::new(common.stats, common.stats_file.as_deref())?;
+        // Quiet is for people; a program that asks for its form gets it.
+        let form = if common.quiet && common.stats == Form::Human { Form::None } else { common.stats };
+        let report = Report::new(form, common.stats_file.as_deref())?;
         let job = Arc::new(Job {
             stop: Stop::default(),
             board: Board::new(role),
@@ -148,6 +150,9 @@ impl Job {
         };
         or(all, async { _ = Timer::after(LAST_WORDS).await }).await;
         self.tell(true);
+        if self.report.lock().unwrap_or_else(PoisonError::into_inner).failed {
+            self.note(Fault::told(Kind::Failed).into());
+        }
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         error.map_or(Ok(()), Err)
     }
@@ -162,7 +167,7 @@ async fn tell(job: Arc<Job>) {
         if !job.stop.said() {
             job.tell(false);
         }
-        due = due + SECOND;
+        due = clock::now().max(due) + SECOND; // what a stopped process missed is not made up for
     }
 }
 

@@ -18,7 +18,17 @@ use crate::fault;
 use crate::frame::{Frame, Sink};
 use crate::latest::Latest;
 use crate::log::Repeated;
+use crate::picture::Picture;
 use crate::playout::{Mode, Playout};
+
+/// Where frames go when there is no output: they are counted.
+pub struct Nothing;
+
+impl Sink for Nothing {
+    fn put(&mut self, _: &Frame, _: Option<Arc<Picture>>) -> Result<()> {
+        Ok(())
+    }
+}
 
 pub struct Output {
     /// As the user typed it.
@@ -47,12 +57,12 @@ pub fn start(receiver: &Arc<Receiver>, outputs: Vec<Output>) -> Vec<JoinHandle<(
 }
 
 /// Waits for the outputs to complete what they have.
-pub async fn join(outputs: Vec<JoinHandle<()>>, job: &Job) {
+pub async fn join(outputs: Vec<JoinHandle<()>>) {
     let late = clock::now() + COMPLETE;
     for output in outputs {
         while !output.is_finished() {
             if clock::now() > late {
-                job.note(anyhow::anyhow!("an output did not take its last frames in time"));
+                log::warn!("a reader of an output did not take its last frames in time");
                 return;
             }
             Timer::after(Duration::from_millis(2)).await;
@@ -112,7 +122,7 @@ fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()>
     Ok(())
 }
 
-/// The next frame whose time has come; none when the stream and what was held of it are over.
+/// The next frame whose time has come, or what was held when the stream is over; none when that is over too.
 fn due(frames: &mut Latest<Frame>, playout: &mut Playout) -> Option<Frame> {
     smol::block_on(async {
         let mut over = false;
@@ -121,10 +131,10 @@ fn due(frames: &mut Latest<Frame>, playout: &mut Playout) -> Option<Frame> {
             if let Some(frame) = playout.pop(now) {
                 return Some(frame);
             }
-            let wake = playout.wake();
-            if over && wake.is_none() {
-                return None;
+            if over {
+                return playout.flush();
             }
+            let wake = playout.wake();
             let alarm = async {
                 match wake {
                     Some(at) => _ = Timer::after(at.since(now)).await,
@@ -132,13 +142,7 @@ fn due(frames: &mut Latest<Frame>, playout: &mut Playout) -> Option<Frame> {
                 }
                 None
             };
-            let next = async {
-                match over {
-                    true => std::future::pending().await,
-                    false => Some(frames.next().await),
-                }
-            };
-            match or(next, alarm).await {
+            match or(async { Some(frames.next().await) }, alarm).await {
                 Some(Some(frame)) => playout.push(clock::now(), frame),
                 Some(None) => over = true,
                 None => {}

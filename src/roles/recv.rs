@@ -40,7 +40,7 @@ pub struct RecvArgs {
     #[arg(long, value_name = "URL", value_parser = transports::endpoint)]
     pub listen: Option<Endpoint>,
     /// Call a sender that listens
-    #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "listen")]
+    #[arg(long, value_name = "URL", value_parser = transports::dialled, conflicts_with = "listen")]
     pub from: Option<Endpoint>,
     /// Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)
     #[arg(long)]
@@ -105,6 +105,7 @@ impl RecvArgs {
 }
 
 pub fn run(args: RecvArgs) -> Result<()> {
+    args.output.iter().try_for_each(|name| outputs::check(name, args.raw.is_some()))?;
     let job = Job::start("recv", &args.common)?;
     let receiver = Arc::new(Receiver {
         job: job.clone(),
@@ -119,8 +120,14 @@ pub fn run(args: RecvArgs) -> Result<()> {
         Some(_) => None,
         None => Some(smol::block_on(listen(&job, &args.listening()))?),
     };
-    let mut outputs = receiver.outputs(&args)?;
+    let mut outputs = match receiver.outputs(&args) {
+        Err(_) if job.stop.said() => return smol::block_on(job.ended()), // stopped while a pipe waited for its reader
+        opened => opened?,
+    };
     let screen = receiver.window(&args, &mut outputs)?;
+    if outputs.is_empty() {
+        outputs.push(Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: playout::Mode::Off });
+    }
     let outputs = output::start(&receiver, outputs);
     let network = {
         let (receiver, job, args) = (receiver.clone(), job.clone(), args.clone());
@@ -129,7 +136,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
             smol::block_on(async {
                 job.stop.heard().await;
                 receiver.frames.close();
-                output::join(outputs, &job).await;
+                output::join(outputs).await;
                 job.ended().await
             })
         })
@@ -152,7 +159,7 @@ impl Receiver {
         for name in &args.output {
             let me = self.clone();
             let rate = Arc::new(move || me.about.lock().unwrap_or_else(PoisonError::into_inner).rate);
-            let sink = outputs::open(name, args.raw.is_some(), rate)?;
+            let sink = outputs::open(name, args.raw.is_some(), rate, &self.job.stop)?;
             all.push(Output { name: name.clone(), sink, mode });
         }
         Ok(all)

@@ -37,7 +37,7 @@ use crate::{transports, units};
 #[command(verbatim_doc_comment)]
 pub struct SendArgs {
     /// Receiver to call; more than once for several, each at its own pace
-    #[arg(long, value_name = "URL", value_parser = transports::endpoint, required_unless_present = "listen")]
+    #[arg(long, value_name = "URL", value_parser = transports::dialled, required_unless_present = "listen")]
     pub to: Vec<Endpoint>,
     /// Wait for receivers to call, here
     #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "to")]
@@ -86,9 +86,15 @@ pub fn run(args: SendArgs) -> Result<()> {
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
     let listener = args.listen.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
-    let source = devices::open(&name, &wish, &job.stop).map_err(fault::of_device)?;
+    let source = match devices::open(&name, &wish, &job.stop) {
+        Err(_) if job.stop.said() => return smol::block_on(job.ended()),
+        opened => opened.map_err(fault::of_device)?,
+    };
     let about = source.about();
-    log::info!("sending {}", about.text);
+    match args.fps.filter(|&fps| about.rate == Some(fps)) {
+        Some(fps) => log::info!("sending {}, {fps} frames a second of it", about.text),
+        None => log::info!("sending {}", about.text),
+    }
     job.board.whole().length = about.length.filter(|_| !args.looped);
     let sender = Arc::new(Sender {
         frames: Fanout::new(args.every_frame),

@@ -47,6 +47,14 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     }
 }
 
+/// Reads an address to call: a port is known by then.
+pub fn dialled(text: &str) -> Result<Endpoint, String> {
+    match endpoint(text)? {
+        Endpoint { port: 0, .. } => Err("port 0 is for listening: call the port that the listener tells".to_string()),
+        endpoint => Ok(endpoint),
+    }
+}
+
 /// "unknown scheme `tpc`: there are tcp, udp; did you mean tcp?"
 fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     if known.is_empty() {

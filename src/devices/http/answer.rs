@@ -158,7 +158,9 @@ fn check(code: u16, reason: &str, location: Option<String>) -> Result<()> {
     let fault = Fault::device(format!("the server answers {code} {reason}").trim_end().to_string());
     match (code, location) {
         (200, _) => Ok(()),
-        (300..=399, Some(location)) => Err(fault.hint(format!("it has moved: --from {location}")).into()),
+        (300..=399, Some(location)) if location.contains("://") => {
+            Err(fault.hint(format!("it has moved: --from {location}")).into())
+        }
         (401, _) => Err(fault.hint("put the login into the address: http://USER:PASSWORD@HOST/PATH").into()),
         _ => Err(fault.into()),
     }

@@ -44,9 +44,9 @@ pub struct Avi {
 }
 
 impl Avi {
-    pub fn create(name: &str, rate: Rate) -> io::Result<Avi> {
-        Ok(Avi {
-            out: Whole::create(name)?,
+    pub fn new(out: Whole, rate: Rate) -> Avi {
+        Avi {
+            out,
             rate,
             part_max: PART_MAX,
             size: (0, 0),
@@ -58,7 +58,7 @@ impl Avi {
             index: Vec::new(),
             finished: Vec::new(),
             first_frames: 0,
-        })
+        }
     }
 
     /// The measured rate where frames were dropped or the stream does not say, else the nominal one.
@@ -232,7 +232,8 @@ mod tests {
     use crate::codec::testing::noise;
 
     fn record(name: &str, part_max: u64, finish: bool) {
-        let mut avi = Avi::create(name, Arc::new(|| Some(25.0))).unwrap();
+        let out = Whole::create(name, &Default::default()).unwrap();
+        let mut avi = Avi::new(out, Arc::new(|| Some(25.0)));
         avi.part_max = part_max;
         for seq in 0..50u64 {
             let jpeg = encode(&noise(64, 48, seq), 80).unwrap();

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::fault::Fault;
 use crate::frame::Sink;
+use crate::stop::Stop;
 
 mod avi;
 mod folder;
@@ -21,22 +22,45 @@ pub type Rate = Arc<dyn Fn() -> Option<f64> + Send + Sync>;
 /// Frames a second of a recording whose stream does not say.
 const RATE: f64 = 30.0;
 
-/// Opens a recording by its ending: `.mjpeg`, `.avi`, `.y4m`; `-` is stdout, as concatenated JPEG. `raw`: the planes
-/// alone, whatever the ending.
-pub fn open(name: &str, raw: bool, rate: Rate) -> Result<Box<dyn Sink>> {
+/// What a recording is to be, by its name.
+enum Form {
+    Planes,
+    Mjpeg,
+    Y4m,
+    Avi,
+}
+
+fn form(name: &str, raw: bool) -> Result<Form> {
     let ending = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let file = || whole::Whole::create(name).with_context(|| format!("could not write {name}"));
     Ok(match ending.as_str() {
-        _ if raw => Box::new(pixels::Pixels::raw(file()?)),
-        _ if name == "-" => Box::new(whole::Mjpeg(file()?)),
-        "mjpeg" | "mjpg" => Box::new(whole::Mjpeg(file()?)),
-        "y4m" => Box::new(pixels::Pixels::y4m(file()?, rate)),
-        "avi" => Box::new(avi::Avi::create(name, rate).with_context(|| format!("could not write {name}"))?),
+        _ if raw => Form::Planes,
+        _ if name == "-" => Form::Mjpeg,
+        "mjpeg" | "mjpg" => Form::Mjpeg,
+        "y4m" => Form::Y4m,
+        "avi" => Form::Avi,
         _ => {
             return Err(Fault::usage(format!("what is {name}? recordings end in .mjpeg, .avi or .y4m"))
                 .hint("--raw i420 writes the planes alone under any name; - is stdout")
                 .into());
         }
+    })
+}
+
+/// Whether there is such a recording, before anything is opened.
+pub fn check(name: &str, raw: bool) -> Result<()> {
+    form(name, raw).map(drop)
+}
+
+/// Opens a recording by its ending: `.mjpeg`, `.avi`, `.y4m`; `-` is stdout, as concatenated JPEG. `raw`: the planes
+/// alone, whatever the ending. A named pipe is waited for until somebody reads it or `stop` is said.
+pub fn open(name: &str, raw: bool, rate: Rate, stop: &Stop) -> Result<Box<dyn Sink>> {
+    let form = form(name, raw)?;
+    let file = whole::Whole::create(name, stop).with_context(|| format!("could not write {name}"))?;
+    Ok(match form {
+        Form::Planes => Box::new(pixels::Pixels::raw(file)),
+        Form::Mjpeg => Box::new(whole::Mjpeg(file)),
+        Form::Y4m => Box::new(pixels::Pixels::y4m(file, rate)),
+        Form::Avi => Box::new(avi::Avi::new(file, rate)),
     })
 }
 

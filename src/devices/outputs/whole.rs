@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::devices::patient::widen;
 use crate::frame::{Frame, Sink};
 use crate::picture::Picture;
+use crate::stop::Stop;
 
 pub struct Whole {
     file: File,
@@ -19,13 +23,16 @@ pub struct Whole {
 
 impl Whole {
     /// Creates (or empties) the file; `-` is stdout.
-    pub fn create(name: &str) -> io::Result<Whole> {
+    pub fn create(name: &str, stop: &Stop) -> io::Result<Whole> {
         if name == "-" {
             let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
             widen(&file);
             return Ok(Whole { file, end: None });
         }
-        let file = File::create(name)?;
+        let file = match std::fs::metadata(name) {
+            Ok(found) if found.file_type().is_fifo() => open_pipe(name, stop)?,
+            _ => File::create(name)?,
+        };
         let end = file.metadata()?.is_file().then_some(0);
         Ok(Whole { file, end })
     }
@@ -62,6 +69,24 @@ impl Whole {
     pub fn len(&self) -> u64 {
         self.end.unwrap_or(0)
     }
+}
+
+/// A named pipe opens when somebody reads it; a plain `open` would wait for that deaf to `stop`.
+fn open_pipe(name: &str, stop: &Stop) -> io::Result<File> {
+    const LOOK: Duration = Duration::from_millis(50);
+    while !stop.said() {
+        let nobody = Some(rustix::io::Errno::NXIO.raw_os_error());
+        match File::options().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(name) {
+            Err(error) if error.raw_os_error() == nobody => std::thread::sleep(LOOK),
+            Err(error) => return Err(error),
+            Ok(file) => {
+                let flags = fcntl_getfl(&file)?;
+                fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+                return Ok(file);
+            }
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::Interrupted, "nobody read it"))
 }
 
 /// Concatenated JPEG, as ffmpeg's `mjpeg` format.
