@@ -14,7 +14,12 @@ for size in 1280x720 1920x1080; do
     [ -f "$raw" ] || ffmpeg -nostdin -v error -y -ss 4 -t 6 -i "$film" -r 30 \
         -vf "scale=$(echo $size | tr x :):out_range=full:out_color_matrix=bt601" -pix_fmt yuv420p -f rawvideo "$raw"
 done
+# The film at 30 frames a second, as H.264: what a camera or a file would be.
+[ -f target/film/1080p30.mp4 ] || ffmpeg -nostdin -v error -y -ss 4 -t 20 -i "$film" -an -vf 'setpts=PTS*24/30' -r 30 \
+    -c:v libx264 -crf 20 -preset veryfast target/film/1080p30.mp4
 cargo build --release --locked
+cargo bench --locked --bench codec -- target/film/1280x720.i420 1280x720
+cargo bench --locked --bench codec -- target/film/1920x1080.i420 1920x1080
 cargo bench --locked --bench latency -- target/film/1280x720.i420 1280x720
 cargo bench --locked --bench latency -- target/film/1920x1080.i420 1920x1080
-./benches/hold.sh target/release/vstream "$film"
+./benches/hold.sh target/release/vstream target/film/1080p30.mp4

@@ -59,7 +59,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
         'vstream;recv' {
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Wait for a sender, here [default: tcp://:9000]')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Call a sender that listens')
-            [CompletionResult]::new('--playout', '--playout', [CompletionResultType]::ParameterName, 'Hold frames for an even picture: 0, auto, or a time from capture [default: auto in windows, else 0]')
+            [CompletionResult]::new('--playout', '--playout', [CompletionResultType]::ParameterName, 'Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]')
             [CompletionResult]::new('--save', '--save', [CompletionResultType]::ParameterName, 'Save each frame as a JPEG in this folder, with frames.jsonl')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several')
             [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Write the outputs as raw planes, whatever their ending')

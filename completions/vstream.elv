@@ -54,7 +54,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
         &'vstream;recv'= {
             cand --listen 'Wait for a sender, here [default: tcp://:9000]'
             cand --from 'Call a sender that listens'
-            cand --playout 'Hold frames for an even picture: 0, auto, or a time from capture [default: auto in windows, else 0]'
+            cand --playout 'Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]'
             cand --save 'Save each frame as a JPEG in this folder, with frames.jsonl'
             cand --output 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several'
             cand --raw 'Write the outputs as raw planes, whatever their ending'

@@ -54,7 +54,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -s q -l quiet -d '
 complete -c vstream -n "__fish_vstream_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l listen -d 'Wait for a sender, here [default: tcp://:9000]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l from -d 'Call a sender that listens' -r
-complete -c vstream -n "__fish_vstream_using_subcommand recv" -l playout -d 'Hold frames for an even picture: 0, auto, or a time from capture [default: auto in windows, else 0]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l playout -d 'Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"

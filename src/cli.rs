@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use crate::roles::{devices, recv, send};
 use crate::transports;
 
-/// Live video from one PC to others, with a network you can see and shape
+/// Live video from one PC to others, with the network in between in view
 ///
 /// On one PC:      vstream recv --play
 /// On the other:   vstream send --to HOST
@@ -57,7 +57,8 @@ fn after_help() -> String {
         }
     }
     text + "Every flag has a variable: VSTREAM_SIZE for --size. NO_COLOR is heeded.\n\
-            Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 device, 4 refused, 124 --timeout reached."
+            Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 device (also a file that is not there or holds no picture),\n\
+            4 refused (place taken, no such stream, another version), 124 --timeout reached."
 }
 
 /// Runs what the user typed. Usage errors end the program here, as clap prints them.

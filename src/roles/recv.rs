@@ -45,7 +45,7 @@ pub struct RecvArgs {
     /// Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)
     #[arg(long)]
     pub play: bool,
-    /// Hold frames for an even picture: 0, auto, or a time from capture [default: auto in windows, else 0]
+    /// Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]
     #[arg(long, value_name = "DUR", value_parser = clap::value_parser!(playout::Mode))]
     pub playout: Option<playout::Mode>,
     /// Save each frame as a JPEG in this folder, with frames.jsonl
