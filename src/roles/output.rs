@@ -11,9 +11,9 @@ use async_io::Timer;
 use smol::future::or;
 
 use super::Job;
-use super::recv::Receiver;
 use crate::clock;
 use crate::codec::decode;
+use crate::fanout::Fanout;
 use crate::fault;
 use crate::frame::{Frame, Sink};
 use crate::latest::Latest;
@@ -37,19 +37,19 @@ pub struct Output {
     pub mode: Mode,
 }
 
-/// How long outputs get to complete their files when the role ends: within the second that SIGTERM promises.
+/// How long outputs get to complete their files when the role is told to stop: SIGTERM promises a second.
 const COMPLETE: Duration = Duration::from_millis(700);
 
 /// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends.
-pub fn start(receiver: &Arc<Receiver>, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
+pub fn start(job: &Arc<Job>, stream: &Fanout<Frame>, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
     let left = Arc::new(AtomicUsize::new(outputs.len()));
     let start = |output: Output| {
-        let (receiver, left) = (receiver.clone(), left.clone());
-        let frames = receiver.frames.subscribe();
+        let (job, left) = (job.clone(), left.clone());
+        let frames = stream.subscribe();
         std::thread::spawn(move || {
-            run(&receiver.job, output, frames);
+            run(&job, output, frames);
             if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                receiver.job.stop.say();
+                job.stop.say();
             }
         })
     };

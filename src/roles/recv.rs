@@ -71,12 +71,12 @@ pub enum RawForm {
 }
 
 /// What the tasks of a receiver share.
-pub struct Receiver {
-    pub job: Arc<Job>,
-    pub frames: Fanout<Frame>,
+struct Receiver {
+    job: Arc<Job>,
+    frames: Fanout<Frame>,
     stay: bool,
     /// What the publisher says of its stream.
-    pub about: Mutex<About>,
+    about: Mutex<About>,
     /// Epoch and sequence number of the newest frame: with every-frame, what was not acknowledged comes again.
     newest: Mutex<Option<(u64, u64)>>,
     /// Who sends now: a second one is refused.
@@ -128,7 +128,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
     if outputs.is_empty() {
         outputs.push(Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: playout::Mode::Off });
     }
-    let outputs = output::start(&receiver, outputs);
+    let outputs = output::start(&job, &receiver.frames, outputs);
     let network = {
         let (receiver, job, args) = (receiver.clone(), job.clone(), args.clone());
         std::thread::spawn(move || {
@@ -279,7 +279,7 @@ impl Receiver {
             Ok(End::Over(reason)) => {
                 log::info!("the stream of {} is over: {reason}", peer.name);
                 if !self.stay {
-                    self.job.stop.say();
+                    self.frames.close(); // the outputs take what is left, as long as that needs, and then say stop
                     return true;
                 }
             }
