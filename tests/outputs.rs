@@ -188,3 +188,22 @@ fn a_pipe_that_nobody_reads_does_not_hold_the_end_up() {
     recv.signal(rustix::process::Signal::TERM);
     recv.end().ended_with(0);
 }
+
+#[test]
+fn a_slow_reader_gets_all_that_came_before_the_end() {
+    let args = ["recv", "--listen", "tcp://127.0.0.1:0", "--output", "-", "--raw", "i420"];
+    let mut command = common::command(&args);
+    command.stdout(Stdio::piped());
+    let mut recv = common::start(command);
+    let mut stdout = recv.stdout();
+    let to = recv.listening();
+    let from = "test?size=640x360&fps=60";
+    let send = vstream(&["send", "--from", from, "--to", &to, "--frames", "8", "--every-frame"]);
+    // Its pipe is full long before it begins to read: the sender has to wait for it, and nothing is cut off.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let mut data = Vec::new();
+    stdout.read_to_end(&mut data).unwrap();
+    send.end().ended_with(0);
+    recv.end().ended_with(0);
+    assert_eq!(data.len(), 8 * 640 * 360 * 3 / 2);
+}
