@@ -70,6 +70,9 @@ pub enum RawForm {
     I420,
 }
 
+/// Rates that a recording's header can say; a peer may claim anything.
+const RATES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+
 /// What the tasks of a receiver share.
 struct Receiver {
     job: Arc<Job>,
@@ -158,7 +161,9 @@ impl Receiver {
         }
         for name in &args.output {
             let me = self.clone();
-            let rate = Arc::new(move || me.about.lock().unwrap_or_else(PoisonError::into_inner).rate);
+            let rate = Arc::new(move || {
+                me.about.lock().unwrap_or_else(PoisonError::into_inner).rate.filter(|r| RATES.contains(r))
+            });
             let sink = outputs::open(name, args.raw.is_some(), rate, &self.job.stop)?;
             all.push(Output { name: name.clone(), sink, mode });
         }
