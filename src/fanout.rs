@@ -1,11 +1,12 @@
 //! One writer, many readers, each with a `Latest` of its own: a slow one gets newer values, not later ones, and delays
 //! nobody, unless every value matters, when the slowest sets the pace.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use event_listener::{Event, listener};
 
 use crate::latest::{Latest, Writer, latest_of};
+use crate::lock::lock;
 
 #[derive(Debug)]
 pub struct Fanout<T> {
@@ -79,7 +80,7 @@ impl<T: Clone> Fanout<T> {
 
     /// The readers that are still there.
     fn with<R>(&self, act: impl FnOnce(&mut Vec<Writer<T>>) -> R) -> R {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = lock(&self.readers);
         readers.retain(|r| !r.is_closed());
         act(&mut readers)
     }

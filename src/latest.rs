@@ -3,9 +3,11 @@
 //! A reader says that it wants a value by asking for one (`next`), and the writer can see that: nothing is captured,
 //! encoded or copied for a reader that is still busy with the last one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use event_listener::{Event, listener};
+
+use crate::lock::lock;
 
 /// The reading end. Dropping it closes the slot.
 #[derive(Debug)]
@@ -55,9 +57,8 @@ pub fn latest_of<T>(wanted: Arc<Event>) -> (Writer<T>, Latest<T>) {
 }
 
 impl<T> Slot<T> {
-    /// Every critical section here is a few assignments, so a lock that a panic poisoned still guards a whole value.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn close(&self) {

@@ -20,6 +20,7 @@ pub mod greet;
 pub mod guard;
 pub mod latest;
 pub mod link;
+pub mod lock;
 pub mod log;
 pub mod message;
 pub mod meter;

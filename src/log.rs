@@ -10,6 +10,7 @@ use indicatif::MultiProgress;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::clock;
+use crate::lock::lock;
 
 struct Logger {
     level: LevelFilter,
@@ -69,7 +70,7 @@ impl Log for Logger {
         }
         if let Some(file) = &self.file {
             let wall = clock::now().unix_micros();
-            let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
+            let mut file = lock(file);
             let written = writeln!(file, "{}.{:06} {prefix}{}", wall / 1_000_000, wall % 1_000_000, record.args());
             static TOLD: std::sync::Once = std::sync::Once::new();
             if let Err(error) = written {

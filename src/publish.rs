@@ -17,6 +17,7 @@ use crate::frame::Frame;
 use crate::greet::printable;
 use crate::latest::Latest;
 use crate::link::{Link, Rx, Tx};
+use crate::lock::lock;
 use crate::message::{Bye, Message};
 use crate::stats::Peer;
 use crate::stop::Stop;
@@ -192,5 +193,5 @@ async fn read(rx: &mut dyn Rx, held: &Mutex<VecDeque<Frame>>, peer: &Arc<Peer>, 
 }
 
 fn with<T, R>(m: &Mutex<T>, act: impl FnOnce(&mut T) -> R) -> R {
-    act(&mut m.lock().unwrap_or_else(PoisonError::into_inner))
+    act(&mut lock(m))
 }

@@ -1,11 +1,12 @@
 //! The figures: who counts what, and one line of it a second in the form the user asked for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::clock::{self, Offset, Time};
+use crate::lock::lock;
 use crate::meter::{Mean, Meter};
 
 /// One line of figures; the field names are the contract's. What a role does not have is left out.
@@ -115,10 +116,6 @@ pub struct Link {
 
 /// Frames on their way from the source to a link that keeps up: one in the encoder, one in each slot.
 const WAITING: u64 = 3;
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner) // figures are never half written
-}
 
 impl Peer {
     pub fn link(&self) -> MutexGuard<'_, Link> {

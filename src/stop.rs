@@ -1,6 +1,15 @@
 //! The word "stop", said once and heard everywhere: by tasks that wait for it and by threads that look now and then.
 
+use std::time::Duration;
+
 use async_channel::{Receiver, Sender, bounded};
+use async_io::Timer;
+use smol::future::or;
+
+use crate::clock::{Time, now};
+
+/// A thread that sleeps looks for it this often.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 pub struct Stop {
@@ -23,6 +32,22 @@ impl Stop {
 
     pub fn said(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    /// Waits for so long, or until it is said.
+    pub async fn pause(&self, time: Duration) {
+        or(async { _ = Timer::after(time).await }, self.heard()).await;
+    }
+
+    /// Keeps a thread until `due`; false when it was said meanwhile.
+    pub fn wait_until(&self, due: Time) -> bool {
+        loop {
+            let left = due.since(now());
+            if self.said() || left.is_zero() {
+                return !self.said();
+            }
+            std::thread::sleep(left.min(LOOK));
+        }
     }
 
     pub async fn heard(&self) {

@@ -1,6 +1,6 @@
 //! A stream off a link: frames to the outputs, moved to this machine's clock; reports and pings back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -14,6 +14,7 @@ use crate::fanout::Fanout;
 use crate::frame::Frame;
 use crate::greet::printable;
 use crate::link::{Link, Rx, Tx};
+use crate::lock::lock;
 use crate::message::{Bye, Message, Report};
 use crate::stats::Peer;
 use crate::stop::Stop;
@@ -140,8 +141,4 @@ fn here(frame: Frame, peer: &Arc<Peer>, arrived: Time) -> Frame {
         None => (arrived, UNKNOWN),
     };
     Frame { captured, error, ..frame }
-}
-
-fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }

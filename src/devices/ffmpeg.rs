@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,6 +23,7 @@ use crate::devices::trouble::Trouble;
 use crate::devices::y4m::Y4m;
 use crate::fault::Fault;
 use crate::frame::{About, Image};
+use crate::lock::lock;
 use crate::stop::Stop;
 
 pub mod banner;
@@ -163,7 +164,7 @@ fn listen(stderr: ChildStderr) -> (Receiver<Duration>, Arc<Mutex<VecDeque<String
         let (mut lines, mut base) = (Lines::new(stderr), None);
         while let Some(line) = lines.line() {
             if let Some(error) = line.error() {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&kept);
                 kept.push_back(error);
                 let over = kept.len().saturating_sub(ERRORS);
                 kept.drain(..over);
@@ -179,7 +180,7 @@ fn listen(stderr: ChildStderr) -> (Receiver<Duration>, Arc<Mutex<VecDeque<String
 
 /// The last lines that ffmpeg wrote about what went wrong.
 fn said(errors: &Mutex<VecDeque<String>>) -> Option<String> {
-    let errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
+    let errors = lock(errors);
     (!errors.is_empty()).then(|| Vec::from_iter(errors.iter().cloned()).join("; "))
 }
 

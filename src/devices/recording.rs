@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::clock::{self, Time};
+use crate::clock;
 use crate::devices::Wish;
 use crate::frame::{About, Image, Shot, Source};
 use crate::pace::Pace;
@@ -39,8 +39,6 @@ pub struct Playback {
 
 /// Of a rate that a source has none of its own for: what ffmpeg assumes of bare pictures.
 pub const RATE_DEFAULT: f64 = 25.0;
-/// The word to stop is heard within this.
-const LOOK: Duration = Duration::from_millis(100);
 
 impl Playback {
     /// A recording, played at its own speed.
@@ -92,20 +90,6 @@ impl Playback {
             (self.turn, turned) = (last + self.step, true);
         }
     }
-
-    /// Waits until `due`; the time the image leaves, or `None` when told to stop.
-    fn wait(&self, due: Time) -> Option<Time> {
-        loop {
-            let now = clock::now();
-            if self.stop.said() {
-                return None;
-            }
-            if now >= due {
-                return Some(now);
-            }
-            std::thread::sleep(due.since(now).min(LOOK));
-        }
-    }
 }
 
 impl Source for Playback {
@@ -121,7 +105,7 @@ impl Source for Playback {
                 Some(pace) => {
                     let due = pace.due(position, now);
                     // A thread wakes a little late; the image counts as of when it was due.
-                    if self.wait(due).is_none() {
+                    if !self.stop.wait_until(due) {
                         return Ok(None);
                     }
                     due.max(now)
@@ -175,6 +159,7 @@ pub fn seconds(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Time;
     use bytes::Bytes;
 
     struct Numbers {

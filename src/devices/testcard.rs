@@ -1,7 +1,6 @@
 //! The moving test card: a source that needs nothing. `test` or `test?size=1280x720&fps=30`.
 
 use std::sync::Arc;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,8 +24,6 @@ const FPS: f64 = 30.0;
 const FPS_MAX: f64 = 1000.0;
 /// One frame in a minute.
 const FPS_MIN: f64 = 1.0 / 60.0;
-/// How long the word to stop may go unheard.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A camera that looks at the card: it gives a frame when one is due, whether the last one was taken in time or not.
 struct TestCard {
@@ -95,23 +92,12 @@ impl TestCard {
             self.number += 1;
         }
     }
-
-    /// Waits for `due`; false when told to stop.
-    fn wait(&self, due: Time) -> bool {
-        loop {
-            let left = due.since(now());
-            if self.stop.said() || left.is_zero() {
-                return !self.stop.said();
-            }
-            sleep(left.min(LOOK));
-        }
-    }
 }
 
 impl Source for TestCard {
     fn next(&mut self) -> Result<Option<Shot>> {
         let due = self.due();
-        if !self.wait(due) {
+        if !self.stop.wait_until(due) {
             return Ok(None);
         }
         let picture = self.card.frame(self.number, due.unix_micros());
@@ -130,6 +116,7 @@ impl Source for TestCard {
 mod tests {
     use super::*;
     use crate::fault::Kind;
+    use std::thread::sleep;
 
     fn open_quick(name: &str, wish: Wish) -> Box<dyn Source> {
         open(name, &wish, &Stop::default()).unwrap()

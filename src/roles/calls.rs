@@ -57,7 +57,7 @@ pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Lin
             Err(error) => log::debug!("still waiting for {to}: {}", fault::line(&error)),
         }
         said = true;
-        or(async { _ = Timer::after(retry.delay()).await }, job.stop.heard()).await;
+        job.stop.pause(retry.delay()).await;
     }
     Ok(None)
 }

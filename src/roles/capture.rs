@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_io::Timer;
 use smol::future::or;
 
 use super::send::Sender;
@@ -55,7 +54,7 @@ impl Sender {
                         false => log::warn!("{}: trying until it is back", fault::line(&error)),
                         true => log::debug!("{}", fault::line(&error)),
                     }
-                    smol::block_on(or(async { _ = Timer::after(retry.delay()).await }, self.job.stop.heard()));
+                    smol::block_on(self.job.stop.pause(retry.delay()));
                 }
                 Err(error) => {
                     let text = format!("{name} broke off after {seq} frames: {}", fault::line(&error));

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,6 +15,7 @@ use smol::future::or;
 
 use crate::clock::{self, Time};
 use crate::fault::{Fault, Kind};
+use crate::lock::lock;
 use crate::report::{Form, Report};
 use crate::stats::Board;
 use crate::stop::Stop;
@@ -101,7 +102,7 @@ impl Job {
         if let Some(duration) = common.duration {
             let stop = job.stop.clone();
             job.spawn(async move {
-                or(async { _ = Timer::after(duration).await }, stop.heard()).await;
+                stop.pause(duration).await;
                 stop.say();
             });
         }
@@ -113,7 +114,7 @@ impl Job {
 
     /// A task of this job; its end is awaited.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.tasks);
         tasks.retain(|t| !t.is_finished());
         tasks.push(smol::spawn(task));
     }
@@ -126,23 +127,23 @@ impl Job {
 
     /// Remembers an error for the exit code; what still works goes on.
     pub fn note(&self, error: anyhow::Error) {
-        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = lock(&self.error);
         first.get_or_insert(error);
     }
 
     /// A peer or a source showed life: `--timeout` counts from here.
     pub fn alive(&self) {
-        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = clock::now();
+        *lock(&self.alive) = clock::now();
     }
 
     fn tell(&self, last: bool) {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).tell(&self.board, last);
+        lock(&self.report).tell(&self.board, last);
     }
 
     /// Waits for the word to stop and for the last words of all tasks; how it ended.
     pub async fn ended(&self) -> Result<()> {
         self.stop.heard().await;
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
         let all = async {
             for task in tasks {
                 task.await;
@@ -150,10 +151,10 @@ impl Job {
         };
         or(all, async { _ = Timer::after(LAST_WORDS).await }).await;
         self.tell(true);
-        if self.report.lock().unwrap_or_else(PoisonError::into_inner).failed {
+        if lock(&self.report).failed {
             self.note(Fault::told(Kind::Failed).into());
         }
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let error = lock(&self.error).take();
         error.map_or(Ok(()), Err)
     }
 }
@@ -163,7 +164,7 @@ async fn tell(job: Arc<Job>) {
     let mut due = clock::now() + SECOND;
     while !job.stop.said() {
         let wait = due.since(clock::now());
-        or(async { _ = Timer::after(wait).await }, job.stop.heard()).await;
+        job.stop.pause(wait).await;
         if !job.stop.said() {
             job.tell(false);
         }
@@ -174,11 +175,11 @@ async fn tell(job: Arc<Job>) {
 async fn watchdog(job: Arc<Job>, timeout: Duration) {
     const LOOK: Duration = Duration::from_millis(50);
     while !job.stop.said() {
-        or(async { _ = Timer::after(LOOK).await }, job.stop.heard()).await;
+        job.stop.pause(LOOK).await;
         if job.board.peers() > 0 && !job.asking.load(Ordering::Relaxed) {
             job.alive();
         }
-        let alive = *job.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = *lock(&job.alive);
         if clock::now().since(alive) > timeout {
             let text = format!("nothing came and nobody was there for {} s", timeout.as_secs_f64());
             job.fail(Fault::new(Kind::Timeout, text).into());

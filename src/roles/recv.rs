@@ -1,7 +1,7 @@
 //! `vstream recv`: link → fan-out → window, folder, file, pipe.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -18,6 +18,7 @@ use crate::fault;
 use crate::frame::Frame;
 use crate::greet;
 use crate::link::Link;
+use crate::lock::lock;
 use crate::log::Repeated;
 use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::playout;
@@ -161,9 +162,7 @@ impl Receiver {
         }
         for name in &args.output {
             let me = self.clone();
-            let rate = Arc::new(move || {
-                me.about.lock().unwrap_or_else(PoisonError::into_inner).rate.filter(|r| RATES.contains(r))
-            });
+            let rate = Arc::new(move || lock(&me.about).rate.filter(|r| RATES.contains(r)));
             let sink = outputs::open(name, args.raw.is_some(), rate, &self.job.stop)?;
             all.push(Output { name: name.clone(), sink, mode });
         }
@@ -230,13 +229,13 @@ impl Receiver {
             self.job.board.whole().stream = Some(wanted);
             self.watch(link, hello.stream, &me.leave).await;
         }
-        let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut holder = lock(&self.holder);
         holder.take_if(|h| h.peer == me.peer);
     }
 
     /// Takes the place of the one sender; the same process may take it over from itself, as after a cut cable.
     fn hold(&self, me: &Holder) -> Result<(), Holder> {
-        let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut holder = lock(&self.holder);
         match &*holder {
             Some(other) if other.instance != me.instance => return Err(other.clone()),
             Some(own) => own.leave.say(),
@@ -249,7 +248,7 @@ impl Receiver {
     /// Passes one sender's frames to the outputs; true when the stream is over and nothing more is wanted.
     async fn watch(&self, link: Link, about: About, leave: &Stop) -> bool {
         let every = about.every_frame;
-        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = about;
+        *lock(&self.about) = about;
         let peer = self.job.board.join(&link.peer);
         self.job.alive();
         let trouble = Mutex::new(Repeated::default());
@@ -257,7 +256,7 @@ impl Receiver {
             let error = match jpeg::parse(&frame.jpeg) {
                 Ok(header) => {
                     self.job.board.whole().size = Some((header.width, header.height));
-                    let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut newest = lock(&self.newest);
                     let before = newest.replace((frame.epoch, frame.seq));
                     let again = |(epoch, seq)| epoch == frame.epoch && frame.seq <= seq;
                     return !(every && before.is_some_and(again));
@@ -265,7 +264,7 @@ impl Receiver {
                 Err(error) => error,
             };
             self.job.board.whole().dropped.corrupt += 1;
-            let told = trouble.lock().unwrap_or_else(PoisonError::into_inner).again(clock::now());
+            let told = lock(&trouble).again(clock::now());
             if let Some(n) = told {
                 log::warn!("{n} frames were no picture and are left out: {}", fault::line(&error));
             }

@@ -1,7 +1,7 @@
 //! `vstream send`: source → encode → fan-out → links.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use async_io::Timer;
@@ -19,6 +19,7 @@ use crate::frame::Frame;
 use crate::greet;
 use crate::latest::latest;
 use crate::link::Link;
+use crate::lock::lock;
 use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::publish::{End, Feed, publish};
 use crate::stop::Stop;
@@ -196,17 +197,17 @@ impl Sender {
             return; // it left between its hello and the answer
         }
         log::info!("{} watches ({})", link.peer, greet::printable(&hello.agent));
-        let orphan = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let orphan = lock(&self.orphans).pop_front();
         let mut feed = orphan.unwrap_or_else(|| self.feed());
         let done = self.publish(link, &mut feed).await;
         if !done && self.about.every_frame {
-            self.orphans.lock().unwrap_or_else(PoisonError::into_inner).push_back(feed);
+            lock(&self.orphans).push_back(feed);
         }
     }
 
     /// Whether a guest that died lacks frames that it was promised.
     fn has_orphans(&self) -> bool {
-        !self.orphans.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !lock(&self.orphans).is_empty()
     }
 
     fn feed(&self) -> Feed {

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use async_io::Timer;
-use smol::future::or;
 
 use super::Job;
 use super::output::Output;
@@ -58,6 +56,6 @@ async fn figures(job: Arc<Job>, feed: Feed) {
     while !job.stop.said() {
         let lines = job.board.lines(clock::now());
         feed.status(lines.iter().map(|line| report::human(line).replace('±', "+-")).collect());
-        or(async { _ = Timer::after(FIGURES).await }, job.stop.heard()).await;
+        job.stop.pause(FIGURES).await;
     }
 }

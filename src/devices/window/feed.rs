@@ -1,13 +1,14 @@
 //! The way from other threads into the window: the newest picture and the newest words, and a bell that wakes SDL.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sdl2::event::EventSender;
 
 use crate::frame::Frame;
 use crate::latest::{Latest, Writer, latest};
+use crate::lock::lock;
 use crate::picture::Picture;
 
 /// A picture to look at, and the frame that it was decoded from.
@@ -119,7 +120,7 @@ impl Bell {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<EventSender>> {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sender)
     }
 }
 
