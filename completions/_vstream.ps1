@@ -40,6 +40,8 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--size', '--size', [CompletionResultType]::ParameterName, 'Width and height, or 240p to 2160p [default: the source''s]')
             [CompletionResult]::new('--fps', '--fps', [CompletionResultType]::ParameterName, 'Frames a second [default: the source''s]')
             [CompletionResult]::new('--quality', '--quality', [CompletionResultType]::ParameterName, 'JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]')
+            [CompletionResult]::new('--codec', '--codec', [CompletionResultType]::ParameterName, 'How frames are coded')
+            [CompletionResult]::new('--gate', '--gate', [CompletionResultType]::ParameterName, 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
             [CompletionResult]::new('--stats-file', '--stats-file', [CompletionResultType]::ParameterName, 'Write the stats to a file too (JSON, or CSV with --stats csv)')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Write a log with times to a file too')

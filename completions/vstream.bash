@@ -241,7 +241,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__send)
-            opts="-v -q -h --to --listen --from --raw --size --fps --quality --every-frame --loop --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --to --listen --from --raw --size --fps --quality --codec --gate --every-frame --loop --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -272,6 +272,14 @@ _vstream() {
                     return 0
                     ;;
                 --quality)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --codec)
+                    COMPREPLY=($(compgen -W "jpeg lz4" -- "${cur}"))
+                    return 0
+                    ;;
+                --gate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

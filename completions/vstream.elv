@@ -36,6 +36,8 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand --size 'Width and height, or 240p to 2160p [default: the source''s]'
             cand --fps 'Frames a second [default: the source''s]'
             cand --quality 'JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]'
+            cand --codec 'How frames are coded'
+            cand --gate 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]'
             cand --stats 'Form of the stats on stderr'
             cand --stats-file 'Write the stats to a file too (JSON, or CSV with --stats csv)'
             cand --log 'Write a log with times to a file too'

@@ -38,6 +38,9 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l raw -d 'Form of
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l size -d 'Width and height, or 240p to 2160p [default: the source\'s]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l fps -d 'Frames a second [default: the source\'s]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l quality -d 'JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l codec -d 'How frames are coded' -r -f -a "jpeg\t'For cameras and films'
+lz4\t'For screens and figures: every pixel as it was, several times the bytes of JPEG where the picture moves'"
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
 csv\t'A header, then a line a second'

@@ -15,6 +15,7 @@ use vstream::frame::Frame;
 use vstream::link::Link;
 use vstream::message::{About, Hello, Message, Side, Welcome};
 use vstream::publish::{Feed, publish};
+use vstream::segments::Coded;
 use vstream::stats::Board;
 use vstream::stop::Stop;
 use vstream::stream::{StreamRx, StreamTx};
@@ -29,7 +30,7 @@ fn path(endpoint: &Endpoint) -> std::path::PathBuf {
 }
 
 fn link(stream: UnixStream) -> Link {
-    Link { tx: Box::new(StreamTx(stream.clone())), rx: Box::new(StreamRx(stream)), peer: "unix".into() }
+    Link { tx: Box::new(StreamTx::new(stream.clone())), rx: Box::new(StreamRx(stream)), peer: "unix".into() }
 }
 
 #[async_trait]
@@ -76,10 +77,10 @@ async fn send(to: Endpoint) -> Result<()> {
         for seq in 0..30u8 {
             let mut picture = Picture::new(320, 240);
             picture.planes_mut()[0].fill(seq * 8);
-            let jpeg = codec::encode::encode(&picture, 80)?;
+            let coded = Coded::whole(codec::encode::encode(&picture, 80)?, seq.into());
             smol::block_on(frames.until_wanted());
             let (captured, error) = (clock::now(), Duration::ZERO);
-            frames.put(Frame { epoch: 1, seq: seq.into(), captured, error, jpeg });
+            frames.put(Frame { epoch: 1, seq: seq.into(), captured, error, coded });
         }
         frames.close();
         Ok(())
@@ -99,7 +100,7 @@ async fn receive(listener: Box<dyn Listener>) -> Result<()> {
     let mut shown = frames.subscribe();
     let printing = std::thread::spawn(move || {
         while let Some(frame) = shown.next_blocking() {
-            let picture = codec::decode::decode(&frame.jpeg).expect("we encoded it");
+            let picture = codec::decode::decode(&frame.coded.bytes).expect("we encoded it");
             println!("frame {:2}: luma {}", frame.seq, picture.planes()[0][0]);
         }
     });

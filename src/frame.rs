@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use crate::clock::Time;
 use crate::picture::Picture;
+use crate::segments::Coded;
 
-/// Bytes of the largest JPEG: 8K at quality 100 takes about 40 MB.
+/// Bytes of the largest coded picture: 8K at quality 100 takes about 40 MB.
 pub const BYTES_MAX: usize = 64 << 20;
 
-/// One picture of a stream as a complete JPEG. Cloning is free and nothing in it changes.
+/// One picture of a stream: a complete JPEG, or tiles packed without loss. Cloning is free and nothing in it changes.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// The random number of the sender's start: sequence numbers of different epochs do not compare.
@@ -23,7 +24,14 @@ pub struct Frame {
     pub captured: Time,
     /// How wrong `captured` may be: zero at the source, half a round trip more with each hop.
     pub error: Duration,
-    pub jpeg: Bytes,
+    pub coded: Coded,
+}
+
+impl Frame {
+    /// The segments that somebody lacks whose newest frame is `had`.
+    pub fn lacking(&self, had: Option<&Frame>) -> Vec<usize> {
+        self.coded.lacking(had.filter(|had| had.epoch == self.epoch).map(|had| &had.coded))
+    }
 }
 
 /// What a source gives: an image and its capture time, not yet a frame of a stream.

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod assembly;
 pub mod cli;
 pub mod clock;
 pub mod codec;
@@ -31,6 +32,8 @@ pub mod publish;
 pub mod report;
 pub mod retry;
 pub mod roles;
+pub mod runs;
+pub mod segments;
 pub mod stats;
 pub mod stop;
 pub mod stream;

@@ -10,24 +10,32 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
-use crate::frame::{BYTES_MAX, Frame};
+use crate::frame::BYTES_MAX;
+use crate::segments::{Form, Head, SEGMENTS_MAX};
 
 /// Both sides must speak the same version; a change of any message's form raises it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 const MAGIC: [u8; 4] = *b"VSTR";
 
 pub const PREFIX: usize = 5;
 /// Greetings and words fit in this; a longer one is not from a vstream.
 const WORDS_MAX: usize = 4096;
-const FRAME_HEADER: usize = 40;
+/// Bytes of the longest header of a frame: tables of a JPEG, and what cameras add to them.
+pub const HEADER_MAX: usize = 1 << 16;
+const BEGIN: usize = 36;
+const HEAD: usize = 16;
+const RUNS: usize = 16;
+/// Places, versions and lengths of segments, at up to 22 bytes each.
+const RUNS_MAX: usize = 22 * SEGMENTS_MAX;
 
 #[derive(Clone, Debug)]
 pub enum Message {
     Hello(Hello),
     Welcome(Welcome),
     Refuse(Refuse),
-    /// The link's own number, counting from 0, and the frame.
-    Frame(u64, Frame),
+    Begin(Begin),
+    Runs(Runs),
+    End(End),
     Report(Report),
     /// When it was sent, on the sender's clock.
     Ping(Time),
@@ -86,6 +94,37 @@ pub struct Refuse {
     pub reason: String,
 }
 
+/// A frame begins: what it is, without its segments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begin {
+    /// The link's own number, counting from 0.
+    pub number: u64,
+    /// As in `Frame`.
+    pub epoch: u64,
+    pub seq: u64,
+    pub captured: Time,
+    pub error: Duration,
+    /// Left out where it is that of the frame before.
+    pub head: Option<Head>,
+}
+
+/// Segments of the stream, in the form of `runs.rs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runs {
+    pub epoch: u64,
+    /// The version of the header that they belong under.
+    pub since: u64,
+    pub body: Bytes,
+}
+
+/// All segments of a frame are on their way that the receiver does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    pub number: u64,
+    /// What the receiver has now, as `Coded::state` counts it.
+    pub state: u64,
+}
+
 /// The receiver's word on what has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -115,11 +154,13 @@ mod kind {
     pub const HELLO: u8 = 1;
     pub const WELCOME: u8 = 2;
     pub const REFUSE: u8 = 3;
-    pub const FRAME: u8 = 4;
     pub const REPORT: u8 = 5;
     pub const PING: u8 = 6;
     pub const PONG: u8 = 7;
     pub const BYE: u8 = 8;
+    pub const BEGIN: u8 = 16;
+    pub const RUNS: u8 = 17;
+    pub const END: u8 = 18;
 }
 
 /// Why the first bytes of a caller are no hello.
@@ -146,7 +187,7 @@ impl std::fmt::Display for NoHello {
 impl std::error::Error for NoHello {}
 
 impl Message {
-    /// The bytes before the frame's own JPEG (which goes on the wire as it is), or the whole message.
+    /// The bytes before the segments (which go on the wire as they are), or the whole message.
     pub fn encode(&self) -> (Vec<u8>, Bytes) {
         let mut out = vec![0; PREFIX];
         let mut tail = Bytes::new();
@@ -166,16 +207,31 @@ impl Message {
                 put_json(&mut out, refuse);
                 kind::REFUSE
             }
-            Message::Frame(number, frame) => {
-                for n in [*number, frame.epoch, frame.seq] {
+            Message::Begin(begin) => {
+                for n in [begin.number, begin.epoch, begin.seq] {
                     out.extend_from_slice(&n.to_le_bytes());
                 }
-                put_time(&mut out, frame.captured);
-                let error = u32::try_from(frame.error.as_micros()).unwrap_or(u32::MAX);
+                put_time(&mut out, begin.captured);
+                let error = u32::try_from(begin.error.as_micros()).unwrap_or(u32::MAX);
                 out.extend_from_slice(&error.to_le_bytes());
-                out.extend_from_slice(&[0; 4]);
-                tail = frame.jpeg.clone();
-                kind::FRAME
+                if let Some(head) = &begin.head {
+                    out.extend_from_slice(&head.since.to_le_bytes());
+                    out.extend_from_slice(&(head.count as u32).to_le_bytes());
+                    out.extend_from_slice(&[head.form as u8, 0, 0, 0]);
+                    out.extend_from_slice(&head.header);
+                }
+                kind::BEGIN
+            }
+            Message::Runs(runs) => {
+                out.extend_from_slice(&runs.epoch.to_le_bytes());
+                out.extend_from_slice(&runs.since.to_le_bytes());
+                tail = runs.body.clone();
+                kind::RUNS
+            }
+            Message::End(end) => {
+                out.extend_from_slice(&end.number.to_le_bytes());
+                out.extend_from_slice(&end.state.to_le_bytes());
+                kind::END
             }
             Message::Report(report) => {
                 out.extend_from_slice(&report.acknowledged.to_le_bytes());
@@ -208,8 +264,9 @@ impl Message {
         let length = u32::from_le_bytes(length) as usize;
         let allowed = match kind {
             kind::HELLO | kind::WELCOME | kind::REFUSE | kind::BYE => 0..=WORDS_MAX,
-            kind::FRAME => FRAME_HEADER..=FRAME_HEADER + BYTES_MAX,
-            kind::REPORT => 16..=16,
+            kind::BEGIN => BEGIN..=BEGIN + HEAD + HEADER_MAX,
+            kind::RUNS => RUNS..=RUNS + BYTES_MAX + RUNS_MAX,
+            kind::REPORT | kind::END => 16..=16,
             kind::PING => 8..=8,
             kind::PONG => 24..=24,
             _ => bail!("a message of unknown type {kind}"),
@@ -225,12 +282,18 @@ impl Message {
             kind::HELLO => Message::Hello(hello(&payload)?),
             kind::WELCOME => Message::Welcome(json(&payload)?),
             kind::REFUSE => Message::Refuse(json(&payload)?),
-            kind::FRAME => {
-                let (number, epoch, seq) = (fields.u64()?, fields.u64()?, fields.u64()?);
-                let captured = fields.time()?;
-                let error = Duration::from_micros(fields.u64()? & u64::from(u32::MAX));
-                Message::Frame(number, Frame { epoch, seq, captured, error, jpeg: payload.slice(FRAME_HEADER..) })
+            kind::BEGIN => Message::Begin(Begin {
+                number: fields.u64()?,
+                epoch: fields.u64()?,
+                seq: fields.u64()?,
+                captured: fields.time()?,
+                error: Duration::from_micros(fields.u32()?.into()),
+                head: (!fields.0.is_empty()).then(|| fields.head(&payload)).transpose()?,
+            }),
+            kind::RUNS => {
+                Message::Runs(Runs { epoch: fields.u64()?, since: fields.u64()?, body: payload.slice(RUNS..) })
             }
+            kind::END => Message::End(End { number: fields.u64()?, state: fields.u64()? }),
             kind::REPORT => Message::Report(Report { acknowledged: fields.u64()?, arrived: fields.time()? }),
             kind::PING => Message::Ping(fields.time()?),
             kind::PONG => {
@@ -273,63 +336,27 @@ impl Fields<'_> {
         Ok(u64::from_le_bytes(*bytes))
     }
 
+    fn u32(&mut self) -> Result<u32> {
+        let (bytes, rest) = self.0.split_first_chunk::<4>().context("a message is too short")?;
+        self.0 = rest;
+        Ok(u32::from_le_bytes(*bytes))
+    }
+
+    fn head(&mut self, payload: &Bytes) -> Result<Head> {
+        let (since, count) = (self.u64()?, self.u32()? as usize);
+        let form = match self.u32()? {
+            0 => Form::Whole,
+            1 => Form::Tiles,
+            2 => Form::Lz4,
+            other => bail!("frames of unknown form {other}"),
+        };
+        Ok(Head { form, since, count, header: payload.slice(payload.len() - self.0.len()..) })
+    }
+
     fn time(&mut self) -> Result<Time> {
         Ok(Time::from_micros(self.u64()? as i64))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn round(message: &Message) -> Message {
-        let (head, tail) = message.encode();
-        let (prefix, payload) = head.split_first_chunk::<PREFIX>().unwrap();
-        let whole = [payload, &tail].concat();
-        assert_eq!(Message::length(*prefix).unwrap(), whole.len());
-        Message::decode(prefix[0], whole.into()).unwrap()
-    }
-
-    #[test]
-    fn messages_survive_the_wire() {
-        let stream = About { rate: Some(29.97), every_frame: true };
-        let hello = Hello { role: Side::Watch, name: Some("a".into()), agent: "x".into(), instance: u64::MAX, stream };
-        assert!(matches!(round(&Message::Hello(hello.clone())), Message::Hello(h) if h == hello));
-        let captured = Time::from_micros(-5);
-        let frame = Frame { epoch: 1, seq: 2, captured, error: Duration::from_micros(7), jpeg: vec![9; 50].into() };
-        let Message::Frame(3, got) = round(&Message::Frame(3, frame)) else { panic!() };
-        assert_eq!(
-            (got.epoch, got.seq, got.captured, got.error.as_micros(), &got.jpeg[..]),
-            (1, 2, captured, 7, &[9; 50][..])
-        );
-        let report = Report { acknowledged: 5, arrived: captured };
-        assert!(matches!(round(&Message::Report(report)), Message::Report(r) if r == report));
-        let pong = Pong { sent: captured, received: captured, answered: captured };
-        assert!(matches!(round(&Message::Pong(pong)), Message::Pong(p) if p == pong));
-        let bye = Bye { reason: "done".into(), over: true };
-        assert!(matches!(round(&Message::Bye(bye.clone())), Message::Bye(b) if b == bye));
-    }
-
-    #[test]
-    fn lengths_are_bounded_before_anything_is_read() {
-        assert!(Message::length([kind::FRAME, 0xFF, 0xFF, 0xFF, 0xFF]).is_err());
-        assert!(Message::length([kind::HELLO, 0, 0, 1, 0]).is_err());
-        assert!(Message::length(*b"GET /").is_err());
-        assert!(!Message::begins_hello(*b"GET /"));
-    }
-
-    #[test]
-    fn another_version_is_told_from_a_stranger() {
-        let other = [&MAGIC[..], &7u16.to_le_bytes(), b"{}"].concat();
-        let error = hello(&other).unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&NoHello::Version(7)));
-        assert_eq!(hello(b"SSH-2.0").unwrap_err().downcast_ref(), Some(&NoHello::Stranger));
-    }
-
-    #[test]
-    fn unknown_fields_are_room_for_later() {
-        let json = br#"{"role":"publish","future":{"x":[1]}}"#;
-        let payload = [&MAGIC[..], &VERSION.to_le_bytes(), json].concat();
-        assert_eq!(hello(&payload).unwrap().role, Side::Publish);
-    }
-}
+mod tests;

@@ -84,7 +84,7 @@ impl Playout {
             Some((_, seq)) if seq > frame.seq => self.late += 1,
             _ if doubled => {}
             _ => {
-                self.bytes += frame.jpeg.len();
+                self.bytes += frame.coded.bytes.len();
                 self.waiting.insert(place, (now, frame));
             }
         }
@@ -147,7 +147,7 @@ impl Playout {
 
     fn remove_front(&mut self) -> Option<Frame> {
         let (_, frame) = self.waiting.pop_front()?;
-        self.bytes -= frame.jpeg.len();
+        self.bytes -= frame.coded.bytes.len();
         Some(frame)
     }
 

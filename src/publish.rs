@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, bail};
 use async_channel::{Receiver, Sender, bounded};
 use async_io::Timer;
+use bytes::Bytes;
 use event_listener::{Event, listener};
 use smol::future::or;
 
@@ -18,7 +19,8 @@ use crate::greet::printable;
 use crate::latest::Latest;
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
-use crate::message::{Bye, Message};
+use crate::message::{Begin, Bye, End as Ended, Message, Runs};
+use crate::runs;
 use crate::stats::Peer;
 use crate::stop::Stop;
 
@@ -91,12 +93,10 @@ async fn write(
     peer: &Arc<Peer>,
     state: &State,
 ) -> Result<End> {
-    let mut number = 0;
-    let mut last_seq = None;
+    let mut sent = Sent::default();
     let again: Vec<Frame> = with(held, |held| held.iter().cloned().collect());
     for frame in again {
-        send(tx, number, frame, peer, state, &mut last_seq).await?;
-        number += 1;
+        sent.send(tx, frame, peer, state).await?;
     }
     let mut over = false;
     loop {
@@ -134,8 +134,7 @@ async fn write(
                 if every {
                     with(held, |held| held.push_back(frame.clone()));
                 }
-                send(tx, number, frame, peer, state, &mut last_seq).await?;
-                number += 1;
+                sent.send(tx, frame, peer, state).await?;
             }
             Next::Frame(None) => over = true,
             Next::Message(message) => tx.send(exchange::stamped(message)).await?,
@@ -144,24 +143,37 @@ async fn write(
     }
 }
 
-async fn send(
-    tx: &mut dyn Tx,
-    number: u64,
-    frame: Frame,
-    peer: &Arc<Peer>,
-    state: &State,
-    last_seq: &mut Option<u64>,
-) -> Result<()> {
-    let (bytes, seq) = (frame.jpeg.len(), frame.seq);
-    with(&state.flow, |flow| flow.sent(number, clock::now(), bytes));
-    tx.send(Message::Frame(number, frame)).await?;
-    let mut link = peer.link();
-    link.meter.add(clock::now(), bytes);
-    link.sent = Some(seq);
-    if let Some(last) = last_seq.replace(seq) {
-        link.slow += seq.saturating_sub(last + 1);
+/// What went onto a link.
+#[derive(Default)]
+struct Sent {
+    frames: u64,
+    /// The last one: what the far side has, or will have before anything that is sent after it.
+    newest: Option<Frame>,
+}
+
+impl Sent {
+    /// Sends what the far side lacks of a frame.
+    async fn send(&mut self, tx: &mut dyn Tx, frame: Frame, peer: &Arc<Peer>, state: &State) -> Result<()> {
+        let had = self.newest.as_ref().filter(|had| had.epoch == frame.epoch);
+        let Frame { epoch, seq, captured, error, ref coded } = frame;
+        let body = Bytes::from(runs::encode(coded, &frame.lacking(had)));
+        let head = had.is_none_or(|had| had.coded.head != coded.head).then(|| (*coded.head).clone());
+        let bytes = body.len() + head.as_ref().map_or(0, |head| head.header.len());
+        let number = self.frames;
+        with(&state.flow, |flow| flow.sent(number, clock::now(), bytes));
+        tx.send(Message::Begin(Begin { number, epoch, seq, captured, error, head })).await?;
+        if !body.is_empty() {
+            tx.send(Message::Runs(Runs { epoch, since: coded.head.since, body })).await?;
+        }
+        tx.send(Message::End(Ended { number, state: coded.state() })).await?;
+        let mut link = peer.link();
+        link.meter.add(clock::now(), bytes);
+        link.sent = Some(seq);
+        link.slow += self.newest.as_ref().map_or(0, |last| seq.saturating_sub(last.seq + 1));
+        self.frames += 1;
+        self.newest = Some(frame);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Reads until the far side leaves; its reason.

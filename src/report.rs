@@ -38,7 +38,7 @@ pub struct Report {
 }
 
 /// The columns of CSV, which never change within a run.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 25] = [
     "t",
     "role",
     "stream",
@@ -54,6 +54,7 @@ const COLUMNS: [&str; 24] = [
     "rtt_ms",
     "lost",
     "lost_pct",
+    "stale_pct",
     "dropped.slow",
     "dropped.late",
     "dropped.corrupt",
@@ -200,6 +201,7 @@ mod tests {
             rtt_ms: Some(1.0),
             lost: Some(0),
             lost_pct: Some(0.0),
+            stale_pct: Some(0.0),
             quality: Some(80),
             size: Some("1x1".into()),
             viewers: Some(1),

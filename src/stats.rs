@@ -37,6 +37,8 @@ pub struct Line {
     pub lost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_pct: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_pct: Option<f64>,
     pub dropped: Dropped,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<u8>,
@@ -82,6 +84,8 @@ pub struct Whole {
     pub size: Option<(usize, usize)>,
     pub encode_ms: Mean,
     pub decode_ms: Mean,
+    /// Tiles older than the frame that they stand in.
+    pub stale_pct: Mean,
     /// Frames a source gave, and how many it has in all.
     pub position: u64,
     pub length: Option<u64>,
@@ -190,6 +194,7 @@ impl Board {
         let (mut latency, mut error) = (whole.past_latency, whole.latency_error);
         line.encode_ms = mean(whole.encode_ms.whole());
         line.decode_ms = mean(whole.decode_ms.whole());
+        line.stale_pct = mean(whole.stale_pct.whole());
         drop(whole);
         for peer in peers {
             let link = peer.link();
@@ -224,6 +229,7 @@ impl Board {
             viewers: (self.role == "send").then(|| self.peers()),
             encode_ms: whole.encode_ms.recent(now).map(round),
             decode_ms: whole.decode_ms.recent(now).map(round),
+            stale_pct: whole.stale_pct.recent(now).map(round),
             ..Line::default()
         }
     }

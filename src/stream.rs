@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use async_io::Timer;
 use async_trait::async_trait;
 use smol::future::or;
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
 
 use crate::link::{Rx, Tx};
 use crate::message::{Message, NoHello, PREFIX};
@@ -18,8 +18,17 @@ const SILENCE: Duration = Duration::from_secs(8);
 /// Memory that a claimed length gets at once; more only as bytes come.
 const TRUST: usize = 1 << 20;
 
-pub struct StreamTx<W>(pub W);
+/// What is gathered of one frame before it is written: small frames go out in one piece.
+const GATHERED: usize = 64 << 10;
+
+pub struct StreamTx<W>(BufWriter<W>);
 pub struct StreamRx<R>(pub R);
+
+impl<W: AsyncWrite> StreamTx<W> {
+    pub fn new(stream: W) -> StreamTx<W> {
+        StreamTx(BufWriter::with_capacity(GATHERED, stream))
+    }
+}
 
 #[async_trait]
 impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
@@ -29,7 +38,10 @@ impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
         if !tail.is_empty() {
             self.0.write_all(&tail).await?;
         }
-        Ok(self.0.flush().await?)
+        match message {
+            Message::Begin(_) | Message::Runs(_) => Ok(()), // its end follows at once
+            _ => Ok(self.0.flush().await?),
+        }
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use async_channel::{Receiver, Sender, bounded};
 use async_io::Timer;
 use smol::future::or;
 
+use crate::assembly::Assembly;
 use crate::clock::{self, Time};
 use crate::exchange::{self, Pinging};
 use crate::fanout::Fanout;
@@ -15,7 +16,7 @@ use crate::frame::Frame;
 use crate::greet::printable;
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
-use crate::message::{Bye, Message, Report};
+use crate::message::{Bye, End as Ended, Message, Report};
 use crate::stats::Peer;
 use crate::stop::Stop;
 
@@ -88,16 +89,24 @@ async fn read(
     pinging: &Mutex<Pinging>,
     fine: &(impl Fn(&Frame) -> bool + Send + Sync),
 ) -> Result<End> {
-    let mut expected = 0;
+    let mut assembly = Assembly::default();
+    let (mut expected, mut crossed) = (0, 0);
     loop {
         match rx.recv().await? {
             None => bail!("the connection was closed"),
-            Some(Message::Frame(number, frame)) => {
+            Some(Message::Begin(begin)) => {
+                crossed = begin.head.as_ref().map_or(0, |head| head.header.len());
+                assembly.begin(begin)?;
+            }
+            Some(Message::Runs(runs)) => {
+                crossed += runs.body.len();
+                assembly.runs(runs)?;
+            }
+            Some(Message::End(Ended { number, state })) => {
                 let arrived = clock::now();
-                if number < expected {
-                    continue; // seen already
-                }
-                count(peer, &frame, number - expected, arrived);
+                let Some(frame) = assembly.end(number, state)? else { bail!("frame {number} came with holes") };
+                ensure!(number >= expected, "frame {number} came twice");
+                count(peer, &frame, crossed, number - expected, arrived);
                 expected = number.saturating_add(1);
                 if fine(&frame) {
                     let replaced = out.put(here(frame, peer, arrived));
@@ -121,9 +130,10 @@ async fn read(
     }
 }
 
-fn count(peer: &Arc<Peer>, frame: &Frame, gap: u64, arrived: Time) {
+/// `crossed`: bytes that the frame took on the wire.
+fn count(peer: &Arc<Peer>, frame: &Frame, crossed: usize, gap: u64, arrived: Time) {
     let mut link = peer.link();
-    link.meter.add(arrived, frame.jpeg.len());
+    link.meter.add(arrived, crossed);
     link.lost += gap;
     if let Some(best) = link.offset.best() {
         let captured = frame.captured.shifted(-best.offset);

@@ -4,10 +4,19 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{Vstream, vstream};
 use rustix::process::Signal;
+use vstream::clock::Time;
+use vstream::codec::encode::encode;
+use vstream::codec::jpeg;
+use vstream::message::{Begin, End, Message, Runs, VERSION};
+use vstream::picture::Picture;
+use vstream::runs;
+use vstream::segments::{Coded, Head, splice};
 
 fn receiver() -> (Vstream, String) {
     let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--stats", "json"]);
@@ -34,6 +43,25 @@ fn hello(version: u16, json: &str) -> Vec<u8> {
     message(1, &[b"VSTR", &version.to_le_bytes()[..], json.as_bytes()].concat())
 }
 
+/// The messages of a whole frame.
+fn frame(number: u64, coded: Coded) -> [Message; 3] {
+    let all: Vec<usize> = (0..coded.head.count).collect();
+    let (captured, error, head) = (Time::default(), Duration::ZERO, Some((*coded.head).clone()));
+    [
+        Message::Begin(Begin { number, epoch: 1, seq: number, captured, error, head }),
+        Message::Runs(Runs { epoch: 1, since: coded.head.since, body: runs::encode(&coded, &all).into() }),
+        Message::End(End { number, state: coded.state() }),
+    ]
+}
+
+fn wire(messages: &[Message]) -> Vec<u8> {
+    let bytes = |message: &Message| {
+        let (head, tail) = message.encode();
+        [&head[..], &tail].concat()
+    };
+    messages.iter().flat_map(bytes).collect()
+}
+
 const PUBLISH: &str = r#"{"role":"publish"}"#;
 
 /// After whatever was said before, the receiver still takes a real sender.
@@ -49,7 +77,9 @@ fn strangers_are_turned_away() {
     let answer = say(&address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(String::from_utf8_lossy(&answer).contains("does not speak vstream's protocol"));
     recv.says("was turned away");
-    for bytes in [&[0u8; 64][..], &[0xFF; 64], b"SSH-2.0-x\r\n", &message(1, b"NOPE\x01\x00{}"), &hello(1, "{"), &[1]] {
+    for bytes in
+        [&[0u8; 64][..], &[0xFF; 64], b"SSH-2.0-x\r\n", &message(1, b"NOPE\x02\x00{}"), &hello(VERSION, "{"), &[1]]
+    {
         say(&address, bytes);
         recv.says("was turned away");
     }
@@ -61,18 +91,18 @@ fn another_version_is_told_both() {
     let (recv, address) = receiver();
     let answer = say(&address, &hello(9, PUBLISH));
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.contains("version 9") && answer.contains("this vstream 1"), "{answer}");
+    assert!(answer.contains("version 9") && answer.contains("this vstream 2"), "{answer}");
     still_works(recv, &address);
 }
 
 #[test]
 fn a_claim_of_four_gigabytes_ends_the_link_and_takes_no_memory() {
     let (mut recv, address) = receiver();
-    let claim = [&[4u8][..], &u32::MAX.to_le_bytes()].concat();
-    say(&address, &[hello(1, PUBLISH), claim].concat());
+    let claim = [&[17u8][..], &u32::MAX.to_le_bytes()].concat();
+    say(&address, &[hello(VERSION, PUBLISH), claim].concat());
     recv.says("claims 4294967295 bytes");
-    let allowed = [&[4u8][..], &(64u32 << 20).to_le_bytes()].concat();
-    say(&address, &[hello(1, PUBLISH), allowed].concat());
+    let allowed = [&[17u8][..], &(64u32 << 20).to_le_bytes()].concat();
+    say(&address, &[hello(VERSION, PUBLISH), allowed].concat());
     recv.says("cut in the middle");
     assert!(resident(&recv) < 60 << 20);
     still_works(recv, &address);
@@ -88,16 +118,45 @@ fn resident(process: &Vstream) -> usize {
 #[test]
 fn a_publisher_of_rubbish_is_counted_and_ended() {
     let (mut recv, address) = receiver();
-    let mut frame = vec![0; 40];
-    frame.extend_from_slice(b"this is no JPEG");
-    let bytes = [hello(1, PUBLISH), message(4, &frame), message(4, &frame)].concat();
-    let answer = say(&address, &bytes);
+    let frame = |number| wire(&frame(number, Coded::whole(Bytes::from_static(b"this is no JPEG"), number)));
+    let answer = say(&address, &[hello(VERSION, PUBLISH), frame(0), frame(1)].concat());
     assert!(answer.starts_with(&[2]), "it was welcomed");
     recv.says("frames were no picture");
     recv.says("is gone");
     // Messages that only a watcher may send.
-    say(&address, &[hello(1, PUBLISH), message(5, &[0; 16])].concat());
+    say(&address, &[hello(VERSION, PUBLISH), message(5, &[0; 16])].concat());
     recv.says("only a watcher may");
+    still_works(recv, &address);
+}
+
+#[test]
+fn frames_that_do_not_fit_together_end_the_link_or_are_left_out() {
+    let (mut recv, address) = receiver();
+    let jpeg = encode(&Picture::new(320, 240), 80).unwrap();
+    let coded = jpeg::segments(jpeg, 0).unwrap();
+    let good = frame(0, coded.clone());
+    let mut say = |messages: &[Message], answer: &str| {
+        say(&address, &[hello(VERSION, PUBLISH), wire(messages)].concat());
+        recv.says(answer);
+    };
+    let [Message::Begin(begin), Message::Runs(runs), end] = &good else { panic!() };
+    let head = begin.head.clone().unwrap();
+    say(&good[1..], "came with holes");
+    say(&[Message::Begin(Begin { head: None, ..begin.clone() })], "without a header");
+    say(&[good[0].clone(), end.clone()], "came with holes");
+    say(&[good[0].clone(), good[1].clone(), Message::End(End { number: 0, state: 1 })], "came with holes");
+    let twice = [good.to_vec(), good[2..].to_vec()].concat();
+    say(&twice, "came twice");
+    let beyond = Runs { body: runs::encode_segments(&[(99, 0, [1])]).into(), ..runs.clone() };
+    say(&[good[0].clone(), Message::Runs(beyond)], "segment 99 of a frame of");
+    let cut = Runs { body: runs.body.slice(..runs.body.len() - 1), ..runs.clone() };
+    say(&[good[0].clone(), Message::Runs(cut)], "cut off");
+    let many = Begin { head: Some(Head { count: 1 << 20, ..head.clone() }), ..begin.clone() };
+    say(&[Message::Begin(many)], "a frame of 1048576 segments");
+    // Segments that are not those of the picture that the header speaks of.
+    let fewer = Arc::new(Head { count: 3, ..head });
+    let news: Vec<_> = (0..3).map(|i| (i, 0, coded.segment(i))).collect();
+    say(&frame(0, splice(None, &fewer, &news).unwrap()), "frames were no picture");
     still_works(recv, &address);
 }
 
@@ -113,8 +172,8 @@ fn a_silent_caller_holds_nobody_up() {
 fn a_sender_killed_in_mid_frame_leaves_its_place() {
     let (mut recv, address) = receiver();
     let mut half = TcpStream::connect(&address).unwrap();
-    half.write_all(&hello(1, PUBLISH)).unwrap();
-    half.write_all(&[4, 0, 0, 1, 0, 1, 2, 3]).unwrap();
+    half.write_all(&hello(VERSION, PUBLISH)).unwrap();
+    half.write_all(&[17, 0, 0, 1, 0, 1, 2, 3]).unwrap();
     recv.says("sends live");
     drop(half);
     recv.says("is gone");

@@ -136,7 +136,7 @@ fn a_disk_that_fills_leaves_whole_files() {
     for entry in fs::read_dir(kept.join("frames")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "jpg") {
-            vstream::codec::decode::decode(&fs::read(&path).unwrap()).unwrap();
+            vstream::codec::decode::decode(&fs::read(&path).unwrap().into()).unwrap();
             pictures += 1;
         }
     }

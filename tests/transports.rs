@@ -9,10 +9,9 @@ use bytes::Bytes;
 use smol::future::{or, zip};
 use vstream::clock::Time;
 use vstream::endpoint::Endpoint;
-use vstream::frame::Frame;
 use vstream::greet;
 use vstream::link::Link;
-use vstream::message::{About, Bye, Hello, Message, Side, Welcome};
+use vstream::message::{About, Bye, End, Hello, Message, Runs, Side, Welcome};
 use vstream::transports::{self, Transport};
 
 fn with_each<F: Future<Output = ()>>(test: impl Fn(&'static dyn Transport, Link, Link) -> F) {
@@ -36,10 +35,6 @@ async fn pair(transport: &dyn Transport) -> (Link, Link) {
     assert_ne!(dial.port, 0, "{} tells its real port", transport.scheme());
     let (caller, guest) = zip(transport.connect(&dial), listener.accept()).await;
     (caller.unwrap(), guest.unwrap())
-}
-
-fn frame(seq: u64, jpeg: Bytes) -> Frame {
-    Frame { epoch: 9, seq, captured: Time::from_micros(seq as i64), error: Duration::ZERO, jpeg }
 }
 
 fn hello() -> Hello {
@@ -79,13 +74,14 @@ fn refusals_arrive_with_their_reason() {
 }
 
 #[test]
-fn whole_frames_of_every_size_in_order() {
+fn segments_of_every_size_in_order() {
     with_each(|_, mut caller, mut guest| async move {
         let sizes = [0, 1, 1000, 65_536, 8_000_000, 3];
         let send = async {
             for (seq, &size) in sizes.iter().enumerate() {
-                let jpeg = Bytes::from(vec![seq as u8; size]);
-                caller.tx.send(Message::Frame(seq as u64, frame(seq as u64, jpeg))).await.unwrap();
+                let (number, body) = (seq as u64, Bytes::from(vec![seq as u8; size]));
+                caller.tx.send(Message::Runs(Runs { epoch: 9, since: number, body })).await.unwrap();
+                caller.tx.send(Message::End(End { number, state: 7 })).await.unwrap();
             }
             let bye = Bye { reason: "done".into(), over: true };
             caller.tx.send(Message::Bye(bye)).await.unwrap();
@@ -94,9 +90,10 @@ fn whole_frames_of_every_size_in_order() {
         };
         let receive = async {
             for (seq, &size) in sizes.iter().enumerate() {
-                let Some(Message::Frame(number, got)) = guest.rx.recv().await.unwrap() else { panic!("no frame") };
-                assert_eq!((number, got.epoch, got.seq, got.jpeg.len()), (seq as u64, 9, seq as u64, size));
-                assert!(got.jpeg.iter().all(|&b| b == seq as u8));
+                let Some(Message::Runs(got)) = guest.rx.recv().await.unwrap() else { panic!("no runs") };
+                assert_eq!((got.epoch, got.since, got.body.len()), (9, seq as u64, size));
+                assert!(got.body.iter().all(|&b| b == seq as u8));
+                assert!(matches!(guest.rx.recv().await.unwrap(), Some(Message::End(end)) if end.number == seq as u64));
             }
             assert!(matches!(guest.rx.recv().await.unwrap(), Some(Message::Bye(bye)) if bye.over));
             drop(guest);

@@ -14,6 +14,7 @@ use vstream::devices::window::{End, Feed, feed, run};
 use vstream::fault::Fault;
 use vstream::frame::Frame;
 use vstream::picture::Picture;
+use vstream::segments::Coded;
 use vstream::stop::Stop;
 
 use crate::screen::{eventually, keep, key, screenshot, tool, until, window};
@@ -271,7 +272,7 @@ fn patches(width: usize, height: usize) -> Picture {
 
 fn show(feed: &Feed, seq: u64, picture: &Picture) -> Bytes {
     let jpeg = encode(picture, 80).expect("a JPEG");
-    let frame = Frame { epoch: 1, seq, captured: now(), error: Duration::ZERO, jpeg: jpeg.clone() };
+    let frame = Frame { epoch: 1, seq, captured: now(), error: Duration::ZERO, coded: Coded::whole(jpeg.clone(), seq) };
     feed.show(Arc::new(picture.clone()), frame);
     jpeg
 }

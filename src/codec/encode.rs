@@ -1,86 +1,94 @@
-//! Pictures to JPEG: strips of stacked tiles are encoded on all cores and joined. The bytes equal those of one plain
-//! encoding of the whole picture with the same restart interval.
+//! Pictures to JPEG: tiles are stacked to strips, encoded on all cores, and cut at their markers. Joined again, all tiles
+//! are the very bytes of one plain encoding of the whole picture with the same restart interval.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 use rayon::prelude::*;
 
-use crate::codec::jpeg::{self, EOI, RST0};
+use crate::codec::jpeg;
 use crate::codec::tiles::{Grid, MCU, MCUS, STRIP_WIDTH, parts};
 use crate::picture::{Picture, check_size};
+use crate::segments::{Form, Head, Segment, splice};
 
-/// Encodes a picture of any size that `check_size` allows. `quality` is libjpeg's, 1 to 100.
+/// A plain encoding of a picture of any size that `check_size` allows. `quality` is libjpeg's, 1 to 100.
 pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes> {
-    check_size(picture.width(), picture.height())?;
+    let all: Vec<usize> = (0..Grid::new(picture.width(), picture.height()).tiles()).collect();
+    let head = head(picture, quality, 0)?;
+    Ok(splice(None, &head, &encode_tiles(picture, quality, &all, 0)?)?.bytes)
+}
+
+/// What stands before the segments of every picture of this size and quality.
+pub fn head(picture: &Picture, quality: u8, version: u64) -> Result<Arc<Head>> {
+    let (width, height) = (picture.width(), picture.height());
+    check_size(width, height)?;
+    let grid = Grid::new(width, height);
+    // The tables do not depend on the content: the smallest strip there is has them too.
+    let strip = Strip { picture, grid, tiles: &[0], columns: MCUS.min(grid.mcus()) }.encode(quality)?;
+    let (mut header, read) = (strip.data, strip.header);
+    header.truncate(read.scan);
+    jpeg::resize(&mut header, &read, width, height);
+    Ok(Head { form: Form::Tiles, since: version, header: header.into(), count: grid.tiles() }.into())
+}
+
+/// The segments of these tiles, which are in order.
+pub fn encode_tiles(picture: &Picture, quality: u8, tiles: &[usize], version: u64) -> Result<Vec<Segment<Bytes>>> {
     let grid = Grid::new(picture.width(), picture.height());
-    let mut strips: Vec<Strip> = grid
-        .strips(parts())
-        .into_iter()
-        .map(|tiles| Strip { picture, grid, first: tiles.start * MCUS, columns: MCUS, rows: tiles.len() })
-        .collect();
-    let rest = grid.mcus() % MCUS;
-    if rest > 0 {
-        strips.push(Strip { picture, grid, first: grid.mcus() - rest, columns: rest, rows: 1 });
-    }
-    let encoded: Vec<Vec<u8>> = strips.par_iter().map(|s| s.encode(quality)).collect::<Result<_>>()?;
-    join(picture, &encoded, &strips)
+    let strips = grid.strips(tiles, parts()).into_par_iter().map(|tiles| {
+        let strip = Strip { picture, grid, tiles, columns: grid.mcus_of(tiles[0]).len() };
+        Ok(strip.encode(quality)?.cut(tiles, version))
+    });
+    let encoded: Vec<Vec<Segment<Bytes>>> = strips.collect::<Result<_>>()?;
+    Ok(encoded.into_iter().flatten().collect())
 }
 
-/// One JPEG of the strips' scans, under the first one's header with the picture's size in it.
-fn join(picture: &Picture, encoded: &[Vec<u8>], strips: &[Strip]) -> Result<Bytes> {
-    let mut out = Vec::with_capacity(encoded.iter().map(Vec::len).sum());
-    for (data, strip) in encoded.iter().zip(strips) {
-        let header = jpeg::parse(data).context("the encoder wrote a JPEG that cannot be read")?;
-        if out.is_empty() {
-            out.extend_from_slice(&data[..header.scan]);
-            out[header.size_at..header.size_at + 2].copy_from_slice(&(picture.height() as u16).to_be_bytes());
-            out[header.size_at + 2..header.size_at + 4].copy_from_slice(&(picture.width() as u16).to_be_bytes());
-        } else {
-            let before = strip.first / MCUS - 1;
-            out.extend_from_slice(&[0xFF, RST0 + (before % 8) as u8]);
-        }
-        out.extend_from_slice(&data[header.scan..data.len() - 2]);
-    }
-    out.extend_from_slice(&[0xFF, EOI]);
-    Ok(out.into())
-}
-
-/// Consecutive MCUs of a picture as an image `columns` MCUs wide; the encoder asks for its rows.
+/// Tiles of a picture as an image `columns` MCUs wide, a tile in each row of MCUs; the encoder asks for its lines.
 struct Strip<'a> {
     picture: &'a Picture,
     grid: Grid,
-    first: usize,
+    tiles: &'a [usize],
     columns: usize,
-    rows: usize,
+}
+
+struct Encoded {
+    data: Vec<u8>,
+    header: jpeg::Header,
+}
+
+impl Encoded {
+    /// The bytes between the markers.
+    fn cut(self, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
+        let data = Bytes::from(self.data);
+        let mut start = self.header.scan;
+        let mut segment = |(&tile, end): (&usize, usize)| {
+            let bytes = data.slice(start..end);
+            start = end + 2;
+            (tile, version, bytes)
+        };
+        tiles.iter().zip(jpeg::markers(&data, self.header.scan)).map(|(tile, (end, _))| segment((tile, end))).collect()
+    }
 }
 
 impl Strip<'_> {
-    fn encode(&self, quality: u8) -> Result<Vec<u8>> {
+    fn encode(&self, quality: u8) -> Result<Encoded> {
         // About a byte in eight pixels is film at quality 80.
-        let mut out = Vec::with_capacity(1024 + self.rows * STRIP_WIDTH * MCU / 6);
-        let mut encoder = Encoder::new(&mut out, quality);
+        let mut data = Vec::with_capacity(1024 + self.tiles.len() * STRIP_WIDTH * MCU / 6);
+        let mut encoder = Encoder::new(&mut data, quality);
         encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
         encoder.set_restart_interval(MCUS as u16);
         encoder.encode_image(self).context("could not encode")?;
-        Ok(out)
+        let header = jpeg::parse(&data).context("the encoder wrote a JPEG that cannot be read")?;
+        Ok(Encoded { data, header })
     }
 
-    /// Runs of pixels of one strip row: position in the picture and the number of MCUs that are neighbours there too.
+    /// Runs of pixels of one tile: position in the picture and the number of MCUs that are neighbours there too.
     fn runs(&self, row: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let mut mcu = self.first + row * MCUS;
-        let end = mcu + self.columns;
-        std::iter::from_fn(move || {
-            (mcu < end).then(|| {
-                let (x, y) = self.grid.position(mcu);
-                let count = (end - mcu).min(self.grid.columns - mcu % self.grid.columns);
-                mcu += count;
-                (x, y, count)
-            })
-        })
+        let first = self.tiles[row] * MCUS;
+        self.grid.runs(first..first + self.columns)
     }
 }
-
 impl ImageBuffer for &Strip<'_> {
     fn get_jpeg_color_type(&self) -> JpegColorType {
         JpegColorType::Ycbcr
@@ -91,7 +99,7 @@ impl ImageBuffer for &Strip<'_> {
     }
 
     fn height(&self) -> u16 {
-        (self.rows * MCU) as u16
+        (self.tiles.len() * MCU) as u16
     }
 
     /// Appends row `y` of the strip in full resolution. The encoder then takes every second chroma sample of every
@@ -118,7 +126,7 @@ impl ImageBuffer for &Strip<'_> {
 }
 
 /// Appends `count` samples from `x` on, the last one repeated beyond the edge as JPEG encoders pad.
-fn extend_clamped(out: &mut Vec<u8>, row: &[u8], x: usize, count: usize) {
+pub(super) fn extend_clamped(out: &mut Vec<u8>, row: &[u8], x: usize, count: usize) {
     let inside = count.min(row.len() - x);
     out.extend_from_slice(&row[x..x + inside]);
     out.resize(out.len() + count - inside, row[row.len() - 1]);

@@ -3,6 +3,11 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+
+use crate::codec::tiles::{Grid, MCU, MCUS};
+use crate::message::HEADER_MAX;
+use crate::segments::{Coded, Form};
 
 pub const SOI: u8 = 0xD8;
 pub const EOI: u8 = 0xD9;
@@ -112,6 +117,65 @@ fn frame_header(header: &mut Header, marker: u8, bytes: &[u8], at: usize) -> Res
     (header.width, header.height, header.process, header.precision) = (width, height, marker, *precision);
     header.size_at = at + 1;
     Ok(())
+}
+
+/// Writes another size into a header.
+pub fn resize(data: &mut [u8], header: &Header, width: usize, height: usize) {
+    let at = header.size_at;
+    data[at..at + 2].copy_from_slice(&(height as u16).to_be_bytes());
+    data[at + 2..at + 4].copy_from_slice(&(width as u16).to_be_bytes());
+}
+
+/// The markers within a scan: where each stands, and which it is.
+pub fn markers(data: &[u8], scan: usize) -> impl Iterator<Item = (usize, u8)> + '_ {
+    let at = memchr::memchr_iter(0xFF, &data[scan..]).map(move |at| scan + at);
+    at.filter_map(|at| data.get(at + 1).filter(|&&marker| marker != 0).map(|&marker| (at, marker)))
+}
+
+/// A JPEG in the segments that it has: one for each tile where its restart markers are just those of the tiles, one in
+/// all for any other JPEG. Errors: what is no JPEG.
+pub fn segments(data: Bytes, version: u64) -> Result<Coded> {
+    let header = parse(&data)?;
+    Ok(match ends(&data, &header) {
+        Some(ends) => Coded::new(Form::Tiles, data, header.scan, ends, version),
+        None => Coded::whole(data, version),
+    })
+}
+
+/// These segments of a picture as a JPEG of its own, `columns` MCUs wide, each a row of it.
+pub fn stack(coded: &Coded, header: &Header, columns: usize, tiles: &[usize]) -> Vec<u8> {
+    let head = &coded.head.header;
+    let length: usize = tiles.iter().map(|&tile| coded.segment(tile).len() + 2).sum();
+    let mut out = Vec::with_capacity(head.len() + length);
+    out.extend_from_slice(head);
+    resize(&mut out, header, columns * MCU, tiles.len() * MCU);
+    for (row, &tile) in tiles.iter().enumerate() {
+        out.extend_from_slice(coded.segment(tile));
+        let last = row + 1 == tiles.len();
+        out.extend_from_slice(&[0xFF, if last { EOI } else { RST0 + (row % 8) as u8 }]);
+    }
+    out
+}
+
+fn ends(data: &[u8], header: &Header) -> Option<Vec<usize>> {
+    let short = header.scan <= HEADER_MAX;
+    if !short || !header.is_planar_420() || header.restart != MCUS || !header.has_huffman {
+        return None;
+    }
+    let tiles = Grid::new(header.width, header.height).tiles();
+    let mut ends = Vec::with_capacity(tiles);
+    for (at, marker) in markers(data, header.scan) {
+        ends.push(at);
+        let last = ends.len() == tiles;
+        let expected = if last { EOI } else { RST0 + ((ends.len() - 1) % 8) as u8 };
+        if marker != expected {
+            return None;
+        }
+        if last {
+            return (at + 2 == data.len()).then_some(ends);
+        }
+    }
+    None
 }
 
 fn be16(bytes: &[u8], at: usize) -> Result<u16> {
@@ -226,8 +290,8 @@ mod tests {
         assert!(!parse(&bare).unwrap().has_huffman);
         bare.extend_from_slice(&[0; 1000]);
         let whole = complete(&bare).unwrap();
-        let decoded = crate::codec::decode::decode(&whole).unwrap();
-        assert_eq!(decoded, crate::codec::decode::decode(&data).unwrap());
+        let decoded = crate::codec::decode::decode(&whole.clone().into_owned().into()).unwrap();
+        assert_eq!(decoded, crate::codec::decode::decode(&data.into()).unwrap());
         assert_eq!(&whole[whole.len() - 2..], [0xFF, EOI]);
     }
 

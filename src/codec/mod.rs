@@ -4,10 +4,41 @@ pub mod coder;
 pub mod color;
 pub mod decode;
 pub mod encode;
+pub mod gate;
 pub mod jpeg;
+pub mod lossless;
+pub mod noise;
 pub mod scale;
 pub mod split;
 pub mod tiles;
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+
+use crate::segments::{Coded, Form};
+
+/// Width and height of a coded picture. Errors: what is none, or is not in as many segments as it has tiles.
+pub fn size(coded: &Coded) -> Result<(usize, usize)> {
+    let (width, height) = match coded.head.form {
+        Form::Whole => return jpeg::parse(&coded.bytes).map(|header| (header.width, header.height)),
+        Form::Lz4 => lossless::size(&coded.head.header)?,
+        Form::Tiles => jpeg::parse(&coded.head.header).map(|header| (header.width, header.height))?,
+    };
+    let tiles = tiles::Grid::new(width, height).tiles();
+    ensure!(tiles == coded.head.count, "{} segments for a picture of {width}x{height}", coded.head.count);
+    Ok((width, height))
+}
+
+/// What is kept as JPEG of pictures that lose nothing: nobody sees what it costs.
+const QUALITY: u8 = 95;
+
+/// A frame's picture as JPEG, which most frames are already.
+pub fn as_jpeg(coded: &Coded) -> Result<Bytes> {
+    match coded.head.form {
+        Form::Whole | Form::Tiles => Ok(coded.bytes.clone()),
+        Form::Lz4 => encode::encode(&lossless::picture(coded)?, QUALITY),
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use anyhow::bail;
+
+use crate::assembly::Assembly;
+use crate::codec::decode::Decoder;
 use crate::codec::{decode, jpeg, split};
 use crate::devices::avi::Avi;
 use crate::devices::h264;
@@ -11,6 +15,7 @@ use crate::devices::recording::Recording;
 use crate::devices::trouble::Trouble;
 use crate::devices::y4m::Y4m;
 use crate::link::Rx;
+use crate::message::{End, Message};
 use crate::stop::Stop;
 use crate::stream::StreamRx;
 
@@ -31,16 +36,26 @@ pub const TARGETS: [(&str, Parse); 7] = [
     ("mp4", mp4),
 ];
 
-/// A caller's hello and the messages after it, as a listener reads them.
+/// A caller's hello and the messages after it, as a listener reads them: how many frames they make.
 pub fn wire(data: &[u8]) -> usize {
     let mut link = StreamRx(smol::io::Cursor::new(data));
+    let (mut assembly, mut decoder, mut count) = (Assembly::default(), Decoder::default(), 0);
     smol::block_on(async {
-        let mut count = usize::from(link.hello().await.is_ok());
-        while count > 0 && matches!(link.recv().await, Ok(Some(_))) {
-            count += 1;
+        link.hello().await?;
+        while let Some(message) = link.recv().await? {
+            match message {
+                Message::Begin(begin) => assembly.begin(begin)?,
+                Message::Runs(runs) => assembly.runs(runs)?,
+                Message::End(End { number, state }) => {
+                    let Some(frame) = assembly.end(number, state)? else { bail!("a frame with holes") };
+                    count += usize::from(count < MOST && decoder.decode(&frame).is_ok());
+                }
+                _ => {}
+            }
         }
-        count
+        anyhow::Ok(())
     })
+    .map_or(count, |()| count)
 }
 
 /// Cuts at places that depend on the bytes, to try pieces of all lengths.
@@ -66,7 +81,7 @@ pub fn split(data: &[u8]) -> usize {
 
 pub fn jpeg(data: &[u8]) -> usize {
     let Ok(whole) = jpeg::complete(data) else { return 0 };
-    usize::from(decode::decode(&whole).is_ok())
+    usize::from(decode::decode(&whole.into_owned().into()).is_ok())
 }
 
 fn all(recording: anyhow::Result<impl Recording>) -> usize {

@@ -164,7 +164,7 @@ impl Window<'_> {
         let unseen = self.state.unseen();
         if let Some(shown) = &unseen {
             self.resize_once((shown.picture.width(), shown.picture.height()));
-            self.painter.load(&shown.picture)?;
+            self.painter.load(shown)?;
         }
         self.painter.paint(&self.state.labels())?;
         if let Some(shown) = unseen {

@@ -1,6 +1,7 @@
 //! Playout in virtual time.
 
 use super::*;
+use crate::segments::Coded;
 use bytes::Bytes;
 
 const PERIOD: i64 = 33_333;
@@ -10,7 +11,13 @@ fn t(us: i64) -> Time {
 }
 
 fn frame(epoch: u64, seq: u64, captured: i64) -> Frame {
-    Frame { epoch, seq, captured: t(captured), error: Duration::ZERO, jpeg: Bytes::from_static(&[0; 10]) }
+    Frame {
+        epoch,
+        seq,
+        captured: t(captured),
+        error: Duration::ZERO,
+        coded: Coded::whole(Bytes::from_static(&[0; 10]), seq),
+    }
 }
 
 /// Plays frames that come at the given times after their captures (µs); what was shown when, and the playout.
@@ -185,7 +192,7 @@ fn the_queue_is_bounded_and_still_shows_every_frame_of_a_fast_stream() {
     assert_eq!((shown, p.late()), (2000 - FRAMES_MAX as u64 + 1, 0));
     let big = Bytes::from(vec![0; BYTES_MAX / 3]);
     for seq in 0..20 {
-        p.push(t(0), Frame { jpeg: big.clone(), ..frame(9, seq, 0) });
+        p.push(t(0), Frame { coded: Coded::whole(big.clone(), seq), ..frame(9, seq, 0) });
     }
     assert!(p.bytes <= BYTES_MAX);
 }

@@ -67,7 +67,7 @@ impl Sender {
     }
 
     /// The encoder's thread: makes a frame when some receiver wants one, of the newest image there is.
-    pub fn encode(&self, mut images: Latest<Numbered>, coder: Coder) {
+    pub fn encode(&self, mut images: Latest<Numbered>, mut coder: Coder) {
         let epoch = fastrand::u64(..);
         let mut trouble = Repeated::default();
         let mut frames = 0u64;
@@ -91,8 +91,8 @@ impl Sender {
             );
             let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
             let begun = clock::now();
-            match coder.encode(shot.image) {
-                Ok((jpeg, size)) => {
+            match coder.encode(shot.image, seq, shot.captured) {
+                Ok((coded, size)) => {
                     frames += 1;
                     let now = clock::now();
                     let mut whole = self.job.board.whole();
@@ -100,7 +100,7 @@ impl Sender {
                     (whole.size, whole.quality) = (Some(size), coder.quality_used());
                     drop(whole);
                     let error = Duration::ZERO;
-                    self.frames.put(Frame { epoch, seq, captured: shot.captured, error, jpeg });
+                    self.frames.put(Frame { epoch, seq, captured: shot.captured, error, coded });
                 }
                 Err(error) => {
                     self.job.board.whole().dropped.corrupt += 1;

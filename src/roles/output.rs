@@ -12,7 +12,8 @@ use smol::future::or;
 
 use super::Job;
 use crate::clock;
-use crate::codec::decode;
+use crate::codec;
+use crate::codec::decode::Decoder;
 use crate::fanout::Fanout;
 use crate::fault;
 use crate::frame::{Frame, Sink};
@@ -20,6 +21,7 @@ use crate::latest::Latest;
 use crate::log::Repeated;
 use crate::picture::Picture;
 use crate::playout::{Mode, Playout};
+use crate::segments::{Coded, Form};
 
 /// Where frames go when there is no output: they are counted.
 pub struct Nothing;
@@ -90,6 +92,7 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 
 fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()> {
     let mut playout = Playout::new(output.mode);
+    let mut decoder = Decoder::default();
     let mut trouble = Repeated::default();
     let mut count = 0;
     let mut late = 0;
@@ -97,15 +100,9 @@ fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()>
         let newly = playout.late() - late;
         late += newly;
         job.board.whole().dropped.late += newly;
-        let begun = clock::now();
-        let picture = output.sink.decodes().then(|| decode::decode(&frame.jpeg)).transpose();
-        match picture {
-            Ok(picture) => {
-                if picture.is_some() {
-                    let now = clock::now();
-                    job.board.whole().decode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
-                }
-                output.sink.put(&frame, picture.map(Arc::new)).context("it takes no more")?;
+        match prepare(job, &mut decoder, output.sink.decodes(), &frame) {
+            Ok(Prepared(frame, picture)) => {
+                output.sink.put(&frame, picture).context("it takes no more")?;
                 count += 1;
             }
             Err(error) => {
@@ -120,6 +117,27 @@ fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// A frame as its output takes it.
+struct Prepared(Frame, Option<Arc<Picture>>);
+
+/// Decodes it where that is wanted; else what is kept must be a JPEG.
+fn prepare(job: &Job, decoder: &mut Decoder, decodes: bool, frame: &Frame) -> Result<Prepared> {
+    if !decodes {
+        let coded = match frame.coded.head.form {
+            Form::Lz4 => Coded::whole(codec::as_jpeg(&frame.coded)?, frame.seq),
+            Form::Whole | Form::Tiles => frame.coded.clone(),
+        };
+        return Ok(Prepared(Frame { coded, ..frame.clone() }, None));
+    }
+    let begun = clock::now();
+    let decoded = decoder.decode(frame)?;
+    let now = clock::now();
+    let mut whole = job.board.whole();
+    whole.decode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
+    whole.stale_pct.add(now, 100.0 * decoded.bad as f64 / frame.coded.head.count as f64);
+    Ok(Prepared(frame.clone(), Some(decoded.picture)))
 }
 
 /// The next frame whose time has come, or what was held when the stream is over; none when that is over too.

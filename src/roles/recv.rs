@@ -10,7 +10,7 @@ use super::calls::{dial, hello, listen, refuse, serve};
 use super::output::{self, Output};
 use super::window;
 use super::{Common, Job};
-use crate::codec::jpeg;
+use crate::codec;
 use crate::devices::outputs::{self, Folder};
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -253,9 +253,9 @@ impl Receiver {
         self.job.alive();
         let trouble = Mutex::new(Repeated::default());
         let fine = |frame: &Frame| {
-            let error = match jpeg::parse(&frame.jpeg) {
-                Ok(header) => {
-                    self.job.board.whole().size = Some((header.width, header.height));
+            let error = match codec::size(&frame.coded) {
+                Ok(size) => {
+                    self.job.board.whole().size = Some(size);
                     let mut newest = lock(&self.newest);
                     let before = newest.replace((frame.epoch, frame.seq));
                     let again = |(epoch, seq)| epoch == frame.epoch && frame.seq <= seq;

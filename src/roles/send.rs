@@ -10,7 +10,8 @@ use smol::future::or;
 
 use super::calls::{dial, hello, listen, refuse, serve};
 use super::{Common, Job};
-use crate::codec::coder::Coder;
+use crate::codec::coder::{Codec, Coder, Wanted};
+use crate::codec::gate;
 use crate::devices::{self, Raw, Wish};
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -58,6 +59,12 @@ pub struct SendArgs {
     /// JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]
     #[arg(long, value_name = "Q", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub quality: Option<u8>,
+    /// How frames are coded
+    #[arg(long, value_enum, default_value = "jpeg")]
+    pub codec: Codec,
+    /// What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]
+    #[arg(long, value_name = "GATE")]
+    pub gate: Option<gate::Mode>,
     /// Drop nothing: the source waits for the slowest receiver
     #[arg(long)]
     pub every_frame: bool,
@@ -82,8 +89,8 @@ pub struct Sender {
 
 pub fn run(args: SendArgs) -> Result<()> {
     let job = Job::start("send", &args.common)?;
-    let wish =
-        Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: args.quality.is_some() };
+    let wanted = Wanted { size: args.size, quality: args.quality, codec: args.codec, gate: args.gate };
+    let wish = Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: wanted.recodes() };
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
     let listener = args.listen.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
@@ -110,7 +117,7 @@ pub fn run(args: SendArgs) -> Result<()> {
         let sender = sender.clone();
         std::thread::spawn(move || sender.capture(source, &name, &wish, &shots))
     };
-    let coder = Coder::new(args.size, args.quality);
+    let coder = Coder::new(wanted);
     let encoding = {
         let sender = sender.clone();
         std::thread::spawn(move || sender.encode(images, coder))

@@ -90,7 +90,7 @@ fn link(stream: Async<TcpStream>) -> Result<Link> {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
     let stream = smol::net::TcpStream::from(stream);
     let rx = StreamRx(BufReader::with_capacity(READ, stream.clone()));
-    Ok(Link { tx: Box::new(StreamTx(stream)), rx: Box::new(rx), peer })
+    Ok(Link { tx: Box::new(StreamTx::new(stream)), rx: Box::new(rx), peer })
 }
 
 /// Every interface, IPv6 and IPv4, where no host is given; else the host's first address.

@@ -165,17 +165,17 @@ impl Avi {
         if self.frames == 0 {
             self.out.write(&[&self.header()])?;
         }
-        if self.out.len() - self.part + frame.jpeg.len() as u64 > self.part_max && !self.index.is_empty() {
+        if self.out.len() - self.part + frame.coded.bytes.len() as u64 > self.part_max && !self.index.is_empty() {
             self.end_part()?;
             self.part = self.out.len();
             self.out.write(&[b"RIFF", &[0; 4], b"AVIXLIST", &[0; 4], b"movi"])?;
         }
         let position = self.out.len() + 8;
-        let pad: &[u8] = if frame.jpeg.len() % 2 == 1 { &[0] } else { &[] };
-        self.out.write(&[b"00dc", &le(frame.jpeg.len() as u64), &frame.jpeg, pad])?;
-        self.index.push((position, frame.jpeg.len() as u32));
+        let pad: &[u8] = if frame.coded.bytes.len() % 2 == 1 { &[0] } else { &[] };
+        self.out.write(&[b"00dc", &le(frame.coded.bytes.len() as u64), &frame.coded.bytes, pad])?;
+        self.index.push((position, frame.coded.bytes.len() as u32));
         self.frames += 1;
-        self.largest = self.largest.max(frame.jpeg.len());
+        self.largest = self.largest.max(frame.coded.bytes.len());
         self.times = Some((self.times.map_or(frame.captured, |t| t.0), frame.captured));
         let due = self.refreshed.is_none_or(|t| frame.captured.since(t) > REFRESH);
         if due {
@@ -189,7 +189,7 @@ impl Avi {
 impl Sink for Avi {
     fn put(&mut self, frame: &Frame, _: Option<Arc<Picture>>) -> Result<()> {
         if self.frames == 0 {
-            let header = jpeg::parse(&frame.jpeg)?;
+            let header = jpeg::parse(&frame.coded.bytes)?;
             self.size = (header.width, header.height);
         }
         Ok(self.write(frame)?)
@@ -230,6 +230,7 @@ mod tests {
     use super::*;
     use crate::codec::encode::encode;
     use crate::codec::testing::noise;
+    use crate::segments::Coded;
 
     fn record(name: &str, part_max: u64, finish: bool) {
         let out = Whole::create(name, &Default::default()).unwrap();
@@ -238,7 +239,8 @@ mod tests {
         for seq in 0..50u64 {
             let jpeg = encode(&noise(64, 48, seq), 80).unwrap();
             let captured = Time::from_micros(seq as i64 * 40_000);
-            avi.put(&Frame { epoch: 0, seq, captured, error: Duration::ZERO, jpeg }, None).unwrap();
+            avi.put(&Frame { epoch: 0, seq, captured, error: Duration::ZERO, coded: Coded::whole(jpeg, seq) }, None)
+                .unwrap();
         }
         if finish {
             avi.finish().unwrap();

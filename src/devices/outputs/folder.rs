@@ -68,7 +68,7 @@ impl Sink for Folder {
         }
         let file = format!("frame_{:06}.jpg", self.last + 1);
         let part = self.path.join(format!(".{file}.part"));
-        let written = File::create(&part).and_then(|mut f| f.write_all(&frame.jpeg));
+        let written = File::create(&part).and_then(|mut f| f.write_all(&frame.coded.bytes));
         let placed = written.and_then(|()| fs::rename(&part, self.path.join(&file)));
         if placed.is_err() {
             let _ = fs::remove_file(&part); // the error that matters is the first
@@ -81,7 +81,7 @@ impl Sink for Folder {
             seq: frame.seq,
             captured: frame.captured.unix_micros(),
             received: clock::now().unix_micros(),
-            bytes: frame.jpeg.len(),
+            bytes: frame.coded.bytes.len(),
             epoch: frame.epoch,
         };
         let line = serde_json::to_string(&entry)? + "\n";
@@ -93,9 +93,16 @@ impl Sink for Folder {
 mod tests {
     use super::*;
     use crate::clock::Time;
+    use crate::segments::Coded;
 
     fn frame(epoch: u64, seq: u64) -> Frame {
-        Frame { epoch, seq, captured: Time::default(), error: Default::default(), jpeg: vec![seq as u8; 9].into() }
+        Frame {
+            epoch,
+            seq,
+            captured: Time::default(),
+            error: Default::default(),
+            coded: Coded::whole(vec![seq as u8; 9].into(), seq),
+        }
     }
 
     #[test]

@@ -94,6 +94,6 @@ pub struct Mjpeg(pub Whole);
 
 impl Sink for Mjpeg {
     fn put(&mut self, frame: &Frame, _: Option<Arc<Picture>>) -> Result<()> {
-        Ok(self.0.write(&[&frame.jpeg])?)
+        Ok(self.0.write(&[&frame.coded.bytes])?)
     }
 }

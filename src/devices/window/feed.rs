@@ -128,9 +128,16 @@ impl Bell {
 mod tests {
     use super::*;
     use crate::clock::Time;
+    use crate::segments::Coded;
 
     fn frame(seq: u64) -> Frame {
-        Frame { epoch: 1, seq, captured: Time::default(), error: Duration::ZERO, jpeg: bytes::Bytes::new() }
+        Frame {
+            epoch: 1,
+            seq,
+            captured: Time::default(),
+            error: Duration::ZERO,
+            coded: Coded::whole(bytes::Bytes::new(), seq),
+        }
     }
 
     #[test]

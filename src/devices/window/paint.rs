@@ -1,5 +1,7 @@
 //! Drawing by SDL: the picture as an I420 texture, and labels over it.
 
+use std::ops::Range;
+
 use anyhow::{Result, anyhow};
 use sdl2::pixels::{Color, PixelFormatEnum};
 use sdl2::rect::Rect;
@@ -7,10 +9,14 @@ use sdl2::render::{BlendMode, Texture, TextureCreator, WindowCanvas};
 use sdl2::video::WindowContext;
 
 use crate::codec::scale::scale;
+use crate::codec::tiles::{Grid, MCU};
 use crate::devices::text::{MARGIN, Plane, boxed_size};
+use crate::devices::window::feed::Shown;
 use crate::devices::window::layout::{fit, letterbox, text_scale};
 use crate::fault::Fault;
+use crate::frame::Frame;
 use crate::picture::{Picture, SIDE_MIN};
+use crate::segments::Form;
 
 /// Where a label stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,38 @@ struct Standing<'a> {
     /// Size of the picture that it was made for, and of the one that is in it.
     size: (usize, usize),
     loaded: (usize, usize),
+    /// The frame that it shows.
+    frame: Option<Frame>,
+}
+
+impl Standing<'_> {
+    /// Uploads rows of a picture of the texture's size; they begin at an even one.
+    fn update(&mut self, picture: &Picture, rows: Range<usize>) -> Result<()> {
+        let ([y, cb, cr], pitch) = (picture.planes(), picture.width());
+        let (luma, chroma) = (rows.start * pitch, rows.start / 2 * (pitch / 2));
+        let part = Rect::new(0, rows.start as i32, pitch as u32, rows.len() as u32);
+        let updated =
+            self.texture.update_yuv(part, &y[luma..], pitch, &cb[chroma..], pitch / 2, &cr[chroma..], pitch / 2);
+        updated.map_err(|e| broken(e.to_string()))
+    }
+}
+
+/// The rows of pixels in which the frame's tiles differ from those of the one before.
+fn changed_rows(frame: &Frame, had: Option<&Frame>, (width, height): (usize, usize)) -> Vec<Range<usize>> {
+    let lacking = frame.lacking(had);
+    if frame.coded.head.form == Form::Whole {
+        return lacking.iter().map(|_| 0..height).collect();
+    }
+    let mut rows: Vec<Range<usize>> = Vec::new();
+    let grid = Grid::new(width, height);
+    for (_, y, _) in lacking.into_iter().flat_map(|tile| grid.runs(grid.mcus_of(tile))) {
+        let end = (y + MCU).min(height);
+        match rows.last_mut().filter(|last| y <= last.end) {
+            Some(last) => last.end = last.end.max(end),
+            None => rows.push(y..end),
+        }
+    }
+    rows
 }
 
 struct Label<'a> {
@@ -58,21 +96,26 @@ impl<'a> Painter<'a> {
         Painter { canvas, textures, picture: None, labels: Vec::new() }
     }
 
-    /// Takes a picture to be painted from now on.
-    pub fn load(&mut self, picture: &Picture) -> Result<()> {
+    /// Takes a picture to be painted from now on. Only rows that changed go to the graphics card.
+    pub fn load(&mut self, shown: &Shown) -> Result<()> {
+        let picture = &*shown.picture;
         let size = (picture.width(), picture.height());
         if self.picture.as_ref().is_none_or(|standing| standing.size != size) {
             self.picture = None; // frees its memory before more is taken
             self.picture = Some(self.make_room(size)?);
         }
         let Some(standing) = &mut self.picture else { return Ok(()) };
+        let had = standing.frame.replace(shown.frame.clone());
         let scaled = (standing.loaded != size).then(|| scale(picture, standing.loaded.0, standing.loaded.1));
         let scaled = scaled.transpose()?;
-        let picture = scaled.as_ref().unwrap_or(picture);
-        let evened = (picture.width() % 2 + picture.height() % 2 > 0).then(|| even(picture));
-        let picture = evened.as_ref().unwrap_or(picture);
-        let ([y, cb, cr], pitch) = (picture.planes(), picture.width());
-        standing.texture.update_yuv(None, y, pitch, cb, pitch / 2, cr, pitch / 2).map_err(|e| broken(e.to_string()))
+        let as_it_is = scaled.is_none() && picture.width() % 2 + picture.height() % 2 == 0;
+        if as_it_is {
+            return changed_rows(&shown.frame, had.as_ref(), size)
+                .into_iter()
+                .try_for_each(|rows| standing.update(picture, rows));
+        }
+        let picture = even(scaled.as_ref().unwrap_or(picture));
+        standing.update(&picture, 0..picture.height())
     }
 
     /// A texture for pictures of this size, or of the largest fraction of it that the graphics card takes.
@@ -81,7 +124,7 @@ impl<'a> Painter<'a> {
         loop {
             let (w, h) = (loaded.0.next_multiple_of(2) as u32, loaded.1.next_multiple_of(2) as u32);
             match self.textures.create_texture_streaming(PixelFormatEnum::IYUV, w, h) {
-                Ok(texture) => return Ok(Standing { texture, size, loaded }),
+                Ok(texture) => return Ok(Standing { texture, size, loaded, frame: None }),
                 Err(_) if loaded.0.min(loaded.1) >= 2 * SIDE_MIN => loaded = (loaded.0 / 2, loaded.1 / 2),
                 Err(e) => return Err(broken(e.to_string())),
             }
@@ -99,7 +142,7 @@ impl<'a> Painter<'a> {
         let window = self.canvas.output_size().map_err(broken)?;
         self.canvas.set_draw_color(Color::BLACK);
         self.canvas.clear();
-        if let Some(Standing { texture, size, loaded }) = &self.picture {
+        if let Some(Standing { texture, size, loaded, .. }) = &self.picture {
             let (x, y, w, h) = letterbox(*size, window);
             let from = Rect::new(0, 0, loaded.0 as u32, loaded.1 as u32);
             self.canvas.copy(texture, from, Rect::new(x, y, w, h)).map_err(broken)?;
@@ -186,6 +229,7 @@ fn broken(error: String) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::codec::testing::noise;
+    use crate::segments::{Head, splice};
 
     #[test]
     fn odd_pictures_are_padded_by_their_edges() {
@@ -195,6 +239,25 @@ mod tests {
         assert_eq!(padded.planes()[1], picture.planes()[1]);
         let at = |p: &Picture, x: usize, y: usize| p.planes()[0][y * p.width() + x];
         assert!((0..20).all(|y| (0..18).all(|x| at(&padded, x, y) == at(&picture, x.min(16), y.min(18)))));
+    }
+
+    #[test]
+    fn only_rows_that_changed_are_uploaded() {
+        let coded = |v: [u64; 4]| {
+            let head = Head { form: Form::Tiles, since: 0, header: bytes::Bytes::new(), count: 4 };
+            splice(None, &head.into(), &(0..4).map(|i| (i, v[i], [0])).collect::<Vec<_>>()).unwrap()
+        };
+        let frame =
+            |seq, v| Frame { epoch: 1, seq, captured: Default::default(), error: Default::default(), coded: coded(v) };
+        // 128 by 60 pixels: a tile is a row of MCUs.
+        let first = frame(0, [0; 4]);
+        let rows = |frame: &Frame, had: Option<&Frame>| -> Vec<(usize, usize)> {
+            changed_rows(frame, had, (128, 60)).into_iter().map(|rows| (rows.start, rows.end)).collect()
+        };
+        assert_eq!(rows(&first, None), [(0, 60)]);
+        assert_eq!(rows(&frame(1, [0, 1, 1, 0]), Some(&first)), [(16, 48)]);
+        assert_eq!(rows(&frame(2, [2, 0, 0, 2]), Some(&first)), [(0, 16), (48, 60)]);
+        assert_eq!(rows(&frame(3, [0; 4]), Some(&first)), []);
     }
 
     #[test]

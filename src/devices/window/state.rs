@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::codec;
 use crate::devices::window::feed::{Screen, Shared, Shown};
 use crate::devices::window::layout::KEYS;
 use crate::devices::window::paint::Place;
@@ -184,7 +185,8 @@ impl State {
             None => "no picture to save yet".to_string(),
             Some(shown) => {
                 let name = format!("vstream-{}.jpg", Utc::of(shown.frame.captured.unix_micros()).stamp());
-                match std::fs::write(&name, &shown.frame.jpeg) {
+                let jpeg = codec::as_jpeg(&shown.frame.coded);
+                match jpeg.and_then(|jpeg| Ok(std::fs::write(&name, jpeg)?)) {
                     Ok(()) => {
                         log::info!("saved {name}");
                         format!("saved {name}")
@@ -246,6 +248,7 @@ mod tests {
     use crate::devices::window::feed::{Feed, feed};
     use crate::frame::Frame;
     use crate::picture::Picture;
+    use crate::segments::Coded;
     use std::sync::Arc;
 
     fn t(ms: i64) -> Time {
@@ -253,7 +256,13 @@ mod tests {
     }
 
     fn show(feed: &Feed, seq: u64) {
-        let frame = Frame { epoch: 1, seq, captured: t(0), error: Duration::ZERO, jpeg: b"jpeg".as_slice().into() };
+        let frame = Frame {
+            epoch: 1,
+            seq,
+            captured: t(0),
+            error: Duration::ZERO,
+            coded: Coded::whole(b"jpeg".as_slice().into(), seq),
+        };
         feed.show(Arc::new(Picture::new(64, 48)), frame);
     }
 

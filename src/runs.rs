@@ -1,0 +1,105 @@
+//! Segments on the wire: runs of neighbours of one version. Numbers are LEB128, as in DWARF and WebAssembly.
+//!
+//! A run is: places left out since the last run, segments, version; the length of each segment; then their bytes.
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+
+use crate::segments::{Coded, SEGMENTS_MAX, Segment};
+
+/// The segments at these places, which are in order.
+pub fn encode(coded: &Coded, places: &[usize]) -> Vec<u8> {
+    let segments = places.iter().map(|&i| (i, coded.versions[i], coded.segment(i)));
+    encode_segments(&segments.collect::<Vec<_>>())
+}
+
+/// The same for segments that are in no picture yet.
+pub fn encode_segments<B: AsRef<[u8]>>(segments: &[Segment<B>]) -> Vec<u8> {
+    let bytes: usize = segments.iter().map(|s| s.2.as_ref().len() + 6).sum();
+    let mut out = Vec::with_capacity(bytes);
+    let mut next = 0;
+    for run in segments.chunk_by(|a, b| a.0 + 1 == b.0 && a.1 == b.1) {
+        put(&mut out, (run[0].0 - next) as u64);
+        put(&mut out, run.len() as u64);
+        put(&mut out, run[0].1);
+        run.iter().for_each(|s| put(&mut out, s.2.as_ref().len() as u64));
+        run.iter().for_each(|s| out.extend_from_slice(s.2.as_ref()));
+        next = run[0].0 + run.len();
+    }
+    out
+}
+
+/// Reads what `encode` wrote; the segments share its memory. Errors: anything that does not fit into it.
+pub fn decode(mut data: Bytes) -> Result<Vec<Segment<Bytes>>> {
+    let mut segments = Vec::new();
+    let mut next = 0usize;
+    while !data.is_empty() {
+        let (gap, count, version) = (take(&mut data)?, take(&mut data)?, take(&mut data)?);
+        let first = usize::try_from(gap).ok().and_then(|gap| next.checked_add(gap)).context("a run out of range")?;
+        let end = usize::try_from(count).ok().and_then(|count| first.checked_add(count));
+        next = end.filter(|&end| end <= SEGMENTS_MAX).context("a run of too many segments")?;
+        let from = segments.len();
+        let lengths: Vec<u64> = (first..next).map(|_| take(&mut data)).collect::<Result<_>>()?;
+        for (index, length) in (first..next).zip(lengths) {
+            ensure!(length <= data.len() as u64, "a segment is cut off");
+            segments.push((index, version, data.split_to(length as usize)));
+        }
+        ensure!(segments.len() > from, "a run of nothing");
+    }
+    Ok(segments)
+}
+
+fn put(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+fn take(data: &mut Bytes) -> Result<u64> {
+    let mut n = 0;
+    for (i, &byte) in data.iter().take(10).enumerate() {
+        n |= u64::from(byte & 0x7F) << (7 * i);
+        if byte < 0x80 {
+            bytes::Buf::advance(data, i + 1);
+            return Ok(n);
+        }
+    }
+    anyhow::bail!("a number is cut off")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn runs_survive_the_wire(places in proptest::collection::btree_set(0usize..2000, 0..300), seed in any::<u64>()) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let segments: Vec<Segment<Vec<u8>>> = places
+                .into_iter()
+                .map(|i| (i, if random.bool() { 7 } else { random.u64(..) }, vec![i as u8; random.usize(..300)]))
+                .collect();
+            let wire = encode_segments(&segments);
+            let back = decode(wire.clone().into()).unwrap();
+            prop_assert!(back.iter().map(|s| (s.0, s.1, s.2.to_vec())).eq(segments.iter().cloned()));
+            let cut = random.usize(..=wire.len());
+            let _ = decode(wire[..cut].to_vec().into());
+        }
+
+        #[test]
+        fn rubbish_is_an_error_and_no_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(data.into());
+        }
+    }
+
+    #[test]
+    fn lengths_are_bounded_before_allocation() {
+        let mut huge = vec![0];
+        put(&mut huge, u64::MAX);
+        huge.push(1);
+        assert!(decode(huge.into()).is_err());
+    }
+}
