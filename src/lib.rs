@@ -34,6 +34,7 @@ pub mod retry;
 pub mod roles;
 pub mod runs;
 pub mod segments;
+pub mod shaper;
 pub mod stats;
 pub mod stop;
 pub mod stream;

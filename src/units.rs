@@ -1,4 +1,4 @@
-//! Quantities as users type them: durations, sizes of pictures, frame rates of raw video.
+//! Quantities as users type them: durations, sizes of pictures, frame rates of raw video, bit rates, bytes, percentages.
 
 use std::time::Duration;
 
@@ -48,6 +48,79 @@ pub fn fps(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number and its unit.
+fn split(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
+}
+
+/// A count of something in one of these units, the first of which needs no name.
+fn counted(text: &str, units: &[(&str, f64)], explain: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let unit = unit.to_ascii_lowercase();
+    let factor = units.iter().find(|(name, _)| *name == unit).map(|&(_, factor)| factor);
+    let number: Option<f64> = number.parse().ok();
+    match (number, factor) {
+        // Beyond 2^53 a count would not be what was typed.
+        (Some(n), Some(f)) if n * f < 9e15 => Ok((n * f).round() as u64),
+        _ => Err(explain.to_string()),
+    }
+}
+
+const RATES: [(&str, f64); 5] = [("", 1.0), ("bit", 1.0), ("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)];
+const BYTES: [(&str, f64); 8] = [
+    ("", 1.0),
+    ("b", 1.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("kib", 1024.0),
+    ("mib", 1048576.0),
+    ("gib", 1073741824.0),
+];
+
+/// `500kbit`, `5mbit`, `1gbit`: decimal bits a second, at least one.
+pub fn rate(text: &str) -> Result<u64, String> {
+    const EXPLAIN: &str = "rates are written 500kbit, 5mbit or 1gbit, and are above 0";
+    counted(text, &RATES, EXPLAIN).and_then(|rate| if rate > 0 { Ok(rate) } else { Err(EXPLAIN.to_string()) })
+}
+
+/// `64KiB`, `1MiB`, `1500`, `64kB`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    counted(text, &BYTES, "sizes are written 1500, 64KiB or 1MiB")
+}
+
+/// `2%`, `0.1%`; a bare number is per cent too.
+pub fn percentage(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    let number = number.filter(|n| (0.0..=100.0).contains(n));
+    number.ok_or_else(|| "percentages are from 0% to 100%".to_string())
+}
+
+/// A duration as `duration` reads it.
+pub fn show_duration(time: Duration) -> String {
+    let us = time.as_micros();
+    match us {
+        0 => "0s".to_string(),
+        _ if us.is_multiple_of(1_000_000) => format!("{}s", us / 1_000_000),
+        _ if us.is_multiple_of(1000) => format!("{}ms", us / 1000),
+        _ => format!("{us}us"),
+    }
+}
+
+/// A rate as `rate` reads it.
+pub fn show_rate(rate: u64) -> String {
+    let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1000, "kbit")];
+    let unit = units.iter().find(|(factor, _)| rate > 0 && rate.is_multiple_of(*factor));
+    unit.map_or_else(|| format!("{rate}bit"), |(factor, name)| format!("{}{name}", rate / factor))
+}
+
+/// A size as `bytes` reads it.
+pub fn show_bytes(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.iter().find(|(factor, _)| bytes > 0 && bytes.is_multiple_of(*factor));
+    unit.map_or_else(|| bytes.to_string(), |(factor, name)| format!("{}{name}", bytes / factor))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +142,30 @@ mod tests {
         for bad in ["720", "0x0", "15x16", "99999x9", "x", "1x2x3"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn rates_bytes_and_percentages() {
+        assert_eq!((rate("5mbit"), rate("1.5mbit"), rate("800")), (Ok(5_000_000), Ok(1_500_000), Ok(800)));
+        assert_eq!((bytes("64KiB"), bytes("1500"), bytes("2kB")), (Ok(65536), Ok(1500), Ok(2000)));
+        assert_eq!((percentage("2%"), percentage("0.1"), percentage("100%")), (Ok(2.0), Ok(0.1), Ok(100.0)));
+        for bad in ["", "mbit", "0", "-1mbit", "5 mbit", "5mbyte", "1e9gbit", "nan"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "%", "-1%", "101%", "nan%", "inf"] {
+            assert!(percentage(bad).is_err(), "{bad}");
+        }
+        assert!(bytes("99999999GiB").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for text in ["250us", "50ms", "3s", "1500ms", "0s"] {
+            assert_eq!(show_duration(duration(text).unwrap()), text);
+        }
+        for text in ["1bit", "1500kbit", "5mbit", "1gbit"] {
+            assert_eq!(show_rate(rate(text).unwrap()), text);
+        }
+        assert_eq!((show_bytes(65536), show_bytes(1500), show_bytes(0)), ("64KiB".into(), "1500".into(), "0".into()));
     }
 }
