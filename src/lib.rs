@@ -42,3 +42,4 @@ pub mod transports;
 pub mod units;
 pub mod utc;
 pub mod watch;
+pub mod web;

@@ -24,6 +24,7 @@ use crate::units;
 pub mod calls;
 mod capture;
 pub mod devices;
+pub mod http;
 pub mod output;
 pub mod recv;
 pub mod send;

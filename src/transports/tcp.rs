@@ -94,7 +94,7 @@ fn link(stream: Async<TcpStream>) -> Result<Link> {
 }
 
 /// Every interface, IPv6 and IPv4, where no host is given; else the host's first address.
-async fn bind(on: &Endpoint) -> Result<TcpListener> {
+pub async fn bind(on: &Endpoint) -> Result<TcpListener> {
     if !on.host.is_empty() {
         let addresses = smol::net::resolve((on.host.as_str(), on.port)).await?;
         let address = addresses.first().context("the host has no address")?;
@@ -120,7 +120,7 @@ fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// The address of this machine on the interface that leads out: what a peer can dial. Nothing is sent; the kernel only
 /// chooses a route to a documentation address (RFC 5737).
-fn own_address() -> String {
+pub fn own_address() -> String {
     let route = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
         socket.local_addr()

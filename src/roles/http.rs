@@ -1,0 +1,108 @@
+//! `--http`: where a role serves its page and its figures, and who besides its own pages may ask.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_io::Async;
+use clap::Args;
+
+use super::Job;
+use crate::endpoint::Endpoint;
+use crate::transports::tcp;
+use crate::web::access::{self, Access};
+use crate::web::{Site, server};
+
+/// The usual port of a program's pages.
+const PORT: u16 = 8080;
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Browser")]
+pub struct HttpArgs {
+    /// Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "", value_parser = address)]
+    pub http: Option<Endpoint>,
+    /// Let pages of this origin (http://host:port) read and change what is served; more than once for several
+    #[arg(long, value_name = "ORIGIN", value_parser = access::origin, requires = "http")]
+    pub allow_origin: Vec<String>,
+}
+
+/// Reads the value of `--http`.
+pub fn address(text: &str) -> Result<Endpoint, String> {
+    address_or(text, PORT)
+}
+
+/// The same where another port is usual. What is left out is this machine alone and that port.
+pub fn address_or(text: &str, port: u16) -> Result<Endpoint, String> {
+    let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let text = if number { format!("127.0.0.1:{text}") } else { text.to_string() };
+    let text = if text.is_empty() { "127.0.0.1".to_string() } else { text };
+    let bare = text.ends_with(']') || !text.contains(':');
+    let endpoint = Endpoint::parse(&format!("http://{text}{}", if bare { format!(":{port}") } else { String::new() }))?;
+    match endpoint.name.is_some() || !endpoint.options.is_empty() {
+        true => Err("an address to serve pages on is host:port".to_string()),
+        false => Ok(endpoint),
+    }
+}
+
+/// A socket that browsers can reach, not served yet.
+pub struct Door {
+    listener: Async<TcpListener>,
+    /// Where a browser finds it.
+    pub url: String,
+}
+
+/// Opens the socket, so that an address in use is told before anything else begins.
+pub async fn open(on: &Endpoint) -> Result<Door> {
+    let bound = tcp::bind(on).await.with_context(|| format!("could not serve pages on {on}"))?;
+    let listener = Async::new(bound)?;
+    let port = listener.get_ref().local_addr()?.port();
+    let host = match on.host.parse() {
+        Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => tcp::own_address(),
+        _ if on.host.is_empty() => tcp::own_address(),
+        _ => on.host.clone(),
+    };
+    let url = format!("{}/", Endpoint { host, port, ..on.clone() });
+    Ok(Door { listener, url })
+}
+
+impl Door {
+    /// Serves a site there until the job ends.
+    pub fn serve(self, job: &Job, origins: Vec<String>, site: Arc<dyn Site>) {
+        log::info!("serving {}", self.url);
+        if self.listener.get_ref().local_addr().is_ok_and(|a| a.ip().is_unspecified()) {
+            log::warn!("no key is set: whoever reaches port {} of this machine sees the page", self.port());
+        }
+        job.spawn(server::serve(self.listener, Access::new(origins), site, job.stop.clone()));
+    }
+
+    fn port(&self) -> u16 {
+        self.listener.get_ref().local_addr().map_or(0, |a| a.port())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let shown = |text| address(text).map_or_else(|e| format!("error: {e}"), |e| e.to_string());
+        for (text, address) in [
+            ("", "http://127.0.0.1:8080"),
+            ("0", "http://127.0.0.1:0"),
+            (":0", "http://:0"),
+            ("0.0.0.0:81", "http://0.0.0.0:81"),
+            ("[::1]", "http://[::1]:8080"),
+            ("[::1]:7", "http://[::1]:7"),
+            ("localhost", "http://localhost:8080"),
+            ("http://localhost:7/", "http://localhost:7"),
+        ] {
+            assert_eq!(shown(text), address);
+        }
+        for bad in ["::1", "h:x", "h:99999", "tcp://h", "h/x", "h?x"] {
+            assert!(address(bad).is_err(), "{bad}: {}", shown(bad));
+        }
+    }
+}
