@@ -3,7 +3,7 @@
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::roles::{devices, recv, send};
+use crate::roles::{devices, recv, send, shape};
 use crate::transports;
 
 /// Live video from one PC to others, with the network in between in view
@@ -21,6 +21,7 @@ pub struct Cli {
 pub enum Role {
     Send(send::SendArgs),
     Recv(recv::RecvArgs),
+    Shape(Box<shape::ShapeArgs>),
     Devices(devices::DevicesArgs),
     /// Print a completion script, for example: vstream completions bash >> ~/.bashrc
     Completions {
@@ -69,6 +70,7 @@ pub fn run() -> anyhow::Result<()> {
     match cli.role {
         Role::Send(args) => send::run(args),
         Role::Recv(args) => recv::run(args),
+        Role::Shape(args) => shape::run(*args),
         Role::Devices(args) => devices::run(args),
         Role::Completions { shell } => {
             clap_complete::generate(shell, &mut command(), "vstream", &mut std::io::stdout());

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::log;
-use crate::stats::{Board, Line};
+use crate::stats::{Board, Line, Shaped};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -38,7 +38,7 @@ pub struct Report {
 }
 
 /// The columns of CSV, which never change within a run.
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 33] = [
     "t",
     "role",
     "stream",
@@ -63,6 +63,14 @@ const COLUMNS: [&str; 25] = [
     "viewers",
     "encode_ms",
     "decode_ms",
+    "proxy",
+    "way",
+    "connections",
+    "packets",
+    "queue_ms",
+    "duplicated",
+    "reordered",
+    "corrupted",
     "final",
 ];
 
@@ -124,7 +132,11 @@ impl Report {
 
 /// One line for all peers: the worst off, and how many there are.
 fn live(lines: &[Line]) -> String {
-    let worst = lines.iter().min_by(|a, b| a.fps.total_cmp(&b.fps)).map(human).unwrap_or_default();
+    let worst = lines.iter().min_by(|a, b| a.fps.unwrap_or(0.0).total_cmp(&b.fps.unwrap_or(0.0)));
+    let worst = worst.map(human).unwrap_or_default();
+    if lines.iter().any(|line| line.shaped.is_some()) {
+        return lines.iter().map(human).collect::<Vec<_>>().join("  |  ");
+    }
     if lines.len() > 1 { format!("{} peers, the slowest: {worst}", lines.len()) } else { worst }
 }
 
@@ -157,11 +169,13 @@ fn csv(line: &Line) -> String {
 /// A line for people.
 pub fn human(line: &Line) -> String {
     let mut parts = Vec::new();
-    if line.last {
-        parts.push(format!("{} frames in {:.1} s", line.frames, line.t));
+    match (&line.shaped, line.frames.filter(|_| line.last)) {
+        (Some(shaped), _) => parts.push(way(shaped, line)),
+        (None, Some(frames)) => parts.push(format!("{frames} frames in {:.1} s", line.t)),
+        (None, None) => {}
     }
     parts.extend(line.size.clone());
-    parts.push(format!("{:.1} fps", line.fps));
+    parts.extend(line.fps.map(|fps| format!("{fps:.1} fps")));
     parts.push(format!("{:.2} Mbit/s", line.bitrate as f64 / 1e6));
     if let Some(ms) = line.latency_ms {
         parts.push(format!("latency {ms:.1} ±{:.1} ms", line.latency_err_ms.unwrap_or(0.0)));
@@ -171,6 +185,12 @@ pub fn human(line: &Line) -> String {
     }
     for (what, ms) in [("encode", line.encode_ms), ("decode", line.decode_ms)] {
         parts.extend(ms.map(|ms| format!("{what} {ms:.1} ms")));
+    }
+    if let Some(shaped) = &line.shaped {
+        parts.push(format!("queue {:.1} ms", shaped.queue_ms));
+        let counts =
+            [("duplicated", shaped.duplicated), ("reordered", shaped.reordered), ("corrupted", shaped.corrupted)];
+        parts.extend(counts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what} {n}")));
     }
     for (what, n) in [("slow", line.dropped.slow), ("late", line.dropped.late), ("corrupt", line.dropped.corrupt)] {
         if n > 0 {
@@ -183,6 +203,14 @@ pub fn human(line: &Line) -> String {
         None if line.last => parts.join("  "),
         None => format!("{}: no peer", line.role),
     }
+}
+
+/// Which way of which proxy a line is about.
+fn way(shaped: &Shaped, line: &Line) -> String {
+    if line.last {
+        return format!("{} bytes both ways in {:.1} s", line.bytes, line.t);
+    }
+    format!("{} {}, {} connections", shaped.proxy, shaped.way, shaped.connections)
 }
 
 #[cfg(test)]
@@ -207,6 +235,9 @@ mod tests {
             viewers: Some(1),
             encode_ms: Some(1.0),
             decode_ms: Some(1.0),
+            frames: Some(0),
+            fps: Some(0.0),
+            shaped: Some(Shaped::default()),
             last: true,
             ..Line::default()
         };

@@ -21,8 +21,10 @@ pub struct Line {
     pub peer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listening: Option<String>,
-    pub frames: u64,
-    pub fps: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
     pub bytes: u64,
     pub bitrate: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,9 +52,29 @@ pub struct Line {
     pub encode_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_ms: Option<f64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub shaped: Option<Shaped>,
     #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,
 }
+
+/// Figures of a network that is shaped, each way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Shaped {
+    pub proxy: String,
+    /// `up` or `down`; of totals, `both`.
+    pub way: &'static str,
+    pub connections: usize,
+    pub packets: u64,
+    /// The mean wait for the rate since the last line.
+    pub queue_ms: f64,
+    pub duplicated: u64,
+    pub reordered: u64,
+    pub corrupted: u64,
+}
+
+/// Gives the lines of a role that counts otherwise than by peers: one each way, or (at the end) the totals.
+pub type Lines = Box<dyn FnMut(Line, Time) -> Vec<Line> + Send>;
 
 /// Frames that we dropped on purpose, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,12 +88,12 @@ pub struct Dropped {
 }
 
 /// What a role counts: the whole, and one entry for each peer.
-#[derive(Debug)]
 pub struct Board {
     role: &'static str,
     started: Time,
     whole: Mutex<Whole>,
     peers: Mutex<Vec<Arc<Peer>>>,
+    other: Mutex<Option<Lines>>,
 }
 
 /// Figures that belong to no peer.
@@ -129,7 +151,13 @@ impl Peer {
 
 impl Board {
     pub fn new(role: &'static str) -> Arc<Board> {
-        Arc::new(Board { role, started: clock::now(), whole: Mutex::default(), peers: Mutex::default() })
+        Arc::new(Board {
+            role,
+            started: clock::now(),
+            whole: Mutex::default(),
+            peers: Mutex::default(),
+            other: Mutex::default(),
+        })
     }
 
     pub fn whole(&self) -> MutexGuard<'_, Whole> {
@@ -164,13 +192,22 @@ impl Board {
         lock(&self.peers).len()
     }
 
+    /// Lines from elsewhere instead of one for each peer.
+    pub fn count_otherwise(&self, lines: Lines) {
+        *lock(&self.other) = Some(lines);
+    }
+
     /// One line for each peer, or one without where there is none.
     pub fn lines(&self, now: Time) -> Vec<Line> {
+        if let Some(other) = &mut *lock(&self.other) {
+            return other(self.base(now), now);
+        }
         let peers = lock(&self.peers).clone();
         let mut base = self.base(now);
         if peers.is_empty() {
             let whole = self.whole();
-            (base.frames, base.bytes) = (whole.past.0, whole.past.1);
+            (base.frames, base.bytes) = (Some(whole.past.0), whole.past.1);
+            base.fps = Some(0.0);
             return vec![base];
         }
         let (position, _) = self.progress();
@@ -186,9 +223,14 @@ impl Board {
     /// The totals of the whole run.
     pub fn total(&self, now: Time) -> Line {
         let mut line = self.base(now);
+        line.last = true;
+        if let Some(other) = &mut *lock(&self.other) {
+            return other(line.clone(), now).pop().unwrap_or(line);
+        }
         let peers = lock(&self.peers).clone();
         let whole = self.whole();
-        (line.frames, line.bytes) = (whole.past.0, whole.past.1);
+        let mut frames = whole.past.0;
+        line.bytes = whole.past.1;
         line.dropped.slow += whole.past.2;
         let mut lost = whole.past.3;
         let (mut latency, mut error) = (whole.past_latency, whole.latency_error);
@@ -198,7 +240,7 @@ impl Board {
         drop(whole);
         for peer in peers {
             let link = peer.link();
-            line.frames += link.meter.frames;
+            frames += link.meter.frames;
             line.bytes += link.meter.bytes;
             line.dropped.slow += link.slow;
             lost += link.lost;
@@ -208,11 +250,10 @@ impl Board {
         line.latency_ms = mean(latency);
         line.latency_err_ms = line.latency_ms.and(error).map(millis);
         line.lost = Some(lost);
-        line.lost_pct = Some(percentage(lost, line.frames));
+        line.lost_pct = Some(percentage(lost, frames));
         let seconds = now.since(self.started).as_secs_f64().max(0.001);
-        line.fps = round(line.frames as f64 / seconds);
+        (line.frames, line.fps) = (Some(frames), Some(round(frames as f64 / seconds)));
         line.bitrate = (line.bytes as f64 * 8.0 / seconds) as u64;
-        line.last = true;
         line
     }
 
@@ -238,8 +279,8 @@ impl Board {
 fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
     let mut link = peer.link();
     line.peer = Some(peer.name.clone());
-    (line.frames, line.bytes) = (link.meter.frames, link.meter.bytes);
-    line.fps = round(link.meter.fps(now));
+    (line.frames, line.bytes) = (Some(link.meter.frames), link.meter.bytes);
+    line.fps = Some(round(link.meter.fps(now)));
     line.bitrate = link.meter.bitrate(now);
     line.frame_bytes = link.meter.newest_bytes();
     line.latency_ms = link.latency_ms.recent(now).map(round);
@@ -259,7 +300,7 @@ fn mean((sum, count): (f64, u64)) -> Option<f64> {
     (count > 0).then(|| round(sum / count as f64))
 }
 
-fn percentage(lost: u64, arrived: u64) -> f64 {
+pub fn percentage(lost: u64, arrived: u64) -> f64 {
     round(100.0 * lost as f64 / (lost + arrived).max(1) as f64)
 }
 
@@ -268,7 +309,7 @@ fn millis(d: Duration) -> f64 {
 }
 
 /// To a thousandth: figures are read by people too.
-fn round(v: f64) -> f64 {
+pub fn round(v: f64) -> f64 {
     (v * 1000.0).round() / 1000.0
 }
 
@@ -285,7 +326,7 @@ mod tests {
         assert_eq!(board.lines(clock::now())[0].peer.as_deref(), Some("10.0.0.7:4000"));
         board.leave(&peer);
         let total = board.total(clock::now());
-        assert_eq!((total.frames, total.bytes, total.dropped.slow, total.last), (1, 100, 3, true));
+        assert_eq!((total.frames, total.bytes, total.dropped.slow, total.last), (Some(1), 100, 3, true));
         assert!(board.lines(clock::now())[0].peer.is_none());
     }
 

@@ -28,6 +28,7 @@ pub mod http;
 pub mod output;
 pub mod recv;
 pub mod send;
+pub mod shape;
 mod signals;
 #[cfg_attr(not(feature = "window"), path = "no_window.rs")]
 mod window;
@@ -74,6 +75,7 @@ pub struct Job {
     alive: Mutex<Time>,
     /// A source was asked for a frame and has not given it yet.
     pub asking: AtomicBool,
+    hangup: signals::Hangup,
 }
 
 /// What is still to be said or written when a role ends gets this long: SIGTERM promises to end within a second.
@@ -97,8 +99,9 @@ impl Job {
             tasks: Mutex::default(),
             alive: Mutex::new(clock::now()),
             asking: AtomicBool::new(false),
+            hangup: Default::default(),
         });
-        signals::listen(&job.stop)?;
+        signals::listen(&job.stop, &job.hangup)?;
         job.spawn(tell(job.clone()));
         if let Some(duration) = common.duration {
             let stop = job.stop.clone();
@@ -118,6 +121,11 @@ impl Job {
         let mut tasks = lock(&self.tasks);
         tasks.retain(|t| !t.is_finished());
         tasks.push(smol::spawn(task));
+    }
+
+    /// What SIGHUP does from now on, instead of ending the role.
+    pub fn on_hangup(&self, act: impl Fn() + Send + 'static) {
+        *lock(&self.hangup) = Some(Box::new(act));
     }
 
     /// Ends the job with this error, unless it already ends with another.

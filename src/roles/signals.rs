@@ -1,23 +1,29 @@
 //! The ways a person ends a role: Ctrl-C, SIGTERM, a closed terminal, or `quit` typed on it.
 
 use std::io::{BufRead, IsTerminal};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::lock::lock;
 use crate::stop::Stop;
 
+/// What a role does at SIGHUP instead of ending: reading its configuration again.
+pub type Hangup = Arc<Mutex<Option<Box<dyn Fn() + Send>>>>;
+
 /// Says `stop` at the first signal; a second one ends the program at once.
-pub fn listen(stop: &Stop) -> Result<()> {
+pub fn listen(stop: &Stop, hangup: &Hangup) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let say = stop.clone();
+    let (say, hangup) = (stop.clone(), hangup.clone());
     std::thread::spawn(move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 {
-                std::process::exit(1);
+        for signal in signals.forever() {
+            match &*lock(&hangup) {
+                Some(act) if signal == SIGHUP => act(),
+                _ if say.said() => std::process::exit(1),
+                _ => say.say(),
             }
-            say.say();
         }
     });
     if std::io::stdin().is_terminal() {

@@ -89,26 +89,20 @@ impl Settings {
     /// Sets one by its name; `none` takes it away. JSON has underscores where flags have hyphens.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let name = name.replace('_', "-");
-        let default = Settings::default();
-        let result = match (name.as_str(), value) {
-            ("delay", "none") => Ok(self.delay = default.delay),
-            ("delay", _) => time(value).map(|v| self.delay = v),
-            ("jitter", "none") => Ok(self.jitter = default.jitter),
-            ("jitter", _) => time(value).map(|v| self.jitter = v),
-            ("distribution", "none") => Ok(self.distribution = default.distribution),
-            ("distribution", _) => value.parse().map(|v| self.distribution = v),
-            ("loss", _) => chance(value).map(|v| self.loss = v),
-            ("burst-loss", "none") => Ok(self.burst_loss = None),
-            ("burst-loss", _) => value.parse().map(|v| self.burst_loss = Some(v)),
-            ("reorder", _) => chance(value).map(|v| self.reorder = v),
-            ("duplicate", _) => chance(value).map(|v| self.duplicate = v),
-            ("corrupt", _) => chance(value).map(|v| self.corrupt = v),
-            ("rate", "none") => Ok(self.rate = None),
-            ("rate", _) => units::rate(value).map(|v| self.rate = Some(Rate::Fixed(v))),
-            ("bandwidth", "none") => Ok(self.bandwidth = None),
-            ("bandwidth", _) => units::rate(value).map(|v| self.bandwidth = Some(v)),
-            ("queue", "none") => Ok(self.queue = None),
-            ("queue", _) => value.parse().map(|v| self.queue = Some(v)),
+        let chance = |value| or_none(value, units::percentage).map(Option::unwrap_or_default);
+        let rate = |value| or_none(value, units::rate);
+        let result = match name.as_str() {
+            "delay" => or_none(value, time).map(|v| self.delay = v.unwrap_or_default()),
+            "jitter" => or_none(value, time).map(|v| self.jitter = v.unwrap_or_default()),
+            "distribution" => or_none(value, str::parse).map(|v| self.distribution = v.unwrap_or_default()),
+            "loss" => chance(value).map(|v| self.loss = v),
+            "burst-loss" => or_none(value, str::parse).map(|v| self.burst_loss = v),
+            "reorder" => chance(value).map(|v| self.reorder = v),
+            "duplicate" => chance(value).map(|v| self.duplicate = v),
+            "corrupt" => chance(value).map(|v| self.corrupt = v),
+            "rate" => rate(value).map(|v| self.rate = v.map(Rate::Fixed)),
+            "bandwidth" => rate(value).map(|v| self.bandwidth = v),
+            "queue" => or_none(value, str::parse).map(|v| self.queue = v),
             _ => return Err(format!("unknown setting `{name}`: there are {}", NAMES.join(", "))),
         };
         result.map_err(|why| format!("{name} `{value}`: {why}"))
@@ -187,8 +181,8 @@ impl Settings {
     }
 }
 
-fn chance(value: &str) -> Result<f64, String> {
-    if value == "none" { Ok(0.0) } else { units::percentage(value) }
+fn or_none<T>(value: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if value == "none" { Ok(None) } else { read(value).map(Some) }
 }
 
 impl FromStr for Settings {

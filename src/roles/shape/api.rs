@@ -1,0 +1,152 @@
+//! Toxiproxy's API, version 2, as requests and answers without a server: its clients work unchanged. Ours besides:
+//! `up`, `down`, `protocol` and `stats` of a proxy, the type `shape` of a toxic, `/profiles`, `/scripts` and `/script`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hyper::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::proxies::{Asked, Proxies, Refused, add_toxic, bad_body, refused, remove_toxic, update_toxic};
+use super::proxy::Proxy;
+use super::toxic::Way;
+use crate::shaper::profiles::PROFILES;
+use crate::shaper::script::{BUILT_IN, Script, built_in};
+use crate::web::{Request, Response, Site, reply};
+
+/// A status and a body, where there is one.
+pub type Answer = (u16, Option<Value>);
+
+/// Answers one request.
+pub async fn answer(proxies: &Arc<Proxies>, method: &str, path: &str, body: &[u8]) -> Answer {
+    match respond(proxies, method, path, body).await {
+        Ok(answer) => answer,
+        Err(Refused { status, why }) => (status, Some(json!({"error": why, "status": status}))),
+    }
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(bad_body)
+}
+
+async fn respond(proxies: &Arc<Proxies>, method: &str, path: &str, body: &[u8]) -> Result<Answer, Refused> {
+    let parts: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let whole = |json: Value| Ok((200, Some(json)));
+    let nothing = || Ok((204, None));
+    match (method, &parts[..]) {
+        ("GET", ["version"]) => whole(json!({"version": env!("CARGO_PKG_VERSION")})),
+        ("POST", ["reset"]) => proxies.reset().await.and_then(|()| nothing()),
+        ("POST", ["populate"]) => Ok(populated(proxies, body).await),
+        ("GET", ["proxies"]) => {
+            let all: Map<String, Value> = proxies.all().iter().map(|p| (p.spec().name, shown(p))).collect();
+            whole(all.into())
+        }
+        ("POST", ["proxies"]) => Ok((201, Some(shown(&proxies.create(parsed::<Asked>(body)?).await?)))),
+        ("GET", ["proxies", name]) => whole(shown(&proxies.find(name)?)),
+        ("POST" | "PATCH", ["proxies", name]) => {
+            proxies.find(name)?;
+            whole(shown(&proxies.update(name, parsed::<Asked>(body)?).await?))
+        }
+        ("DELETE", ["proxies", name]) => proxies.remove(name).await.and_then(|()| nothing()),
+        (_, ["proxies", name, "toxics", rest @ ..]) => toxics(&proxies.find(name)?, method, rest, body),
+        ("GET", ["profiles"]) => {
+            let profile = |(name, about, up, down)| json!({"name": name, "about": about, "up": up, "down": down});
+            whole(PROFILES.iter().map(|p| profile(*p)).collect())
+        }
+        ("GET", ["scripts"]) => whole(
+            BUILT_IN.iter().map(|(name, about, text)| json!({"name": name, "about": about, "text": text})).collect(),
+        ),
+        ("GET", ["script"]) => whole(json!({"playing": proxies.playing()})),
+        ("POST", ["script"]) => play(proxies, body).and_then(whole),
+        ("DELETE", ["script"]) => {
+            proxies.end_script();
+            nothing()
+        }
+        (_, ["version" | "reset" | "populate" | "proxies" | "profiles" | "scripts" | "script"])
+        | (_, ["proxies", _]) => Err(refused(405, "method not allowed")),
+        _ => Err(refused(404, "404 page not found")),
+    }
+}
+
+fn toxics(proxy: &Arc<Proxy>, method: &str, rest: &[&str], body: &[u8]) -> Result<Answer, Refused> {
+    let find = |name: &str| proxy.spec().toxics.into_iter().find(|toxic| toxic.name == name);
+    let toxic = match (method, rest) {
+        ("GET", []) => return Ok((200, Some(json!(proxy.spec().toxics)))),
+        ("POST", []) => {
+            let json = parsed(body)?;
+            proxy.change(|spec| add_toxic(spec, &json))?
+        }
+        ("GET", [name]) => find(name).ok_or(refused(404, "toxic not found"))?,
+        ("POST" | "PATCH", [name]) => {
+            find(name).ok_or(refused(404, "toxic not found"))?;
+            let json = parsed(body)?;
+            proxy.change(|spec| update_toxic(spec, name, &json))?
+        }
+        ("DELETE", [name]) => {
+            proxy.change(|spec| remove_toxic(spec, name))?;
+            return Ok((204, None));
+        }
+        (_, [] | [_]) => return Err(refused(405, "method not allowed")),
+        _ => return Err(refused(404, "404 page not found")),
+    };
+    Ok((200, Some(json!(toxic))))
+}
+
+async fn populated(proxies: &Arc<Proxies>, body: &[u8]) -> Answer {
+    let (done, refused) = proxies.populate(body).await;
+    let done: Vec<Value> = done.iter().map(shown).collect();
+    match refused {
+        None => (201, Some(json!({"proxies": done}))),
+        Some(Refused { status, why }) => (status, Some(json!({"error": why, "status": status, "proxies": done}))),
+    }
+}
+
+/// `{"name": "rfc8867-5.1", "scale": 20}`, or `{"text": "at 10s rate 1mbit"}`.
+fn play(proxies: &Arc<Proxies>, body: &[u8]) -> Result<Value, Refused> {
+    let asked: Value = parsed(body)?;
+    let text = |key: &str| asked.get(key).and_then(Value::as_str);
+    let name = text("name").unwrap_or("script");
+    let scale = asked.get("scale").map_or(Some(1.0), Value::as_f64).filter(|scale| (1e-3..=1e6).contains(scale));
+    let scale = scale.ok_or_else(|| bad_body("a scale is a number from 0.001 to 1000000"))?;
+    // Names of files are for the command line: a page must not read this machine's.
+    let text = text("text").or(built_in(name)).ok_or_else(|| refused(404, "script not found"))?;
+    let script = Script::parse(text, scale).map_err(bad_body)?;
+    proxies.play(name, script);
+    Ok(json!({"playing": name}))
+}
+
+/// A proxy as the API shows it.
+fn shown(proxy: &Arc<Proxy>) -> Value {
+    let mut json = json!(proxy.spec());
+    let stats = |way| {
+        let tally = proxy.tally(way);
+        json!(tally.totals())
+    };
+    json["stats"] = json!({"up": stats(Way::Up), "down": stats(Way::Down), "connections": proxy.connections()});
+    json
+}
+
+/// A part of a path, percent-decoded.
+fn decoded(part: &str) -> String {
+    let plus = part.replace('+', "%2B"); // a plus is itself in a path
+    form_urlencoded::parse(plus.as_bytes()).next().map_or_else(String::new, |(key, _)| key.into_owned())
+}
+
+/// The API on the HTTP server.
+pub struct Api {
+    pub proxies: Arc<Proxies>,
+}
+
+#[async_trait]
+impl Site for Api {
+    async fn handle(&self, request: Request) -> Response {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let (status, json) = answer(&self.proxies, method, path, request.body()).await;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match json {
+            Some(json) => reply::whole(status, reply::JSON, json.to_string()),
+            None => reply::empty(status),
+        }
+    }
+}

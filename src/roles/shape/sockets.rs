@@ -1,0 +1,91 @@
+//! The sockets of a proxy: bound, connected, reset.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use async_io::{Async, Timer};
+use smol::future::or;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::endpoint::Endpoint;
+use crate::transports::tcp;
+
+/// What Linux's own connect waits at least before it gives a host up (six SYNs take 127 s); nobody waits that long.
+const CONNECT: Duration = Duration::from_secs(30);
+/// Asked for; the kernel gives what its limits allow.
+const BUFFER: usize = 4 << 20;
+
+/// The addresses of `host:port`; no host is every interface to listen on, this machine to call.
+pub async fn resolve(at: &Endpoint, listen: bool) -> Result<Vec<SocketAddr>> {
+    match (at.host.is_empty(), listen) {
+        (true, true) => Ok(vec![(Ipv6Addr::UNSPECIFIED, at.port).into(), (Ipv4Addr::UNSPECIFIED, at.port).into()]),
+        (true, false) => Ok(vec![(Ipv4Addr::LOCALHOST, at.port).into(), (Ipv6Addr::LOCALHOST, at.port).into()]),
+        _ => {
+            let found = smol::net::resolve((at.host.as_str(), at.port)).await;
+            found.with_context(|| format!("could not find the host {}", at.host))
+        }
+    }
+}
+
+pub async fn listen_tcp(on: &Endpoint) -> Result<Async<TcpListener>> {
+    let bound = tcp::bind(on).await.with_context(|| format!("could not listen on {on}"))?;
+    Ok(Async::new(bound)?)
+}
+
+pub async fn listen_udp(on: &Endpoint) -> Result<Async<UdpSocket>> {
+    let open = |address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&address.into())?;
+        udp(socket)
+    };
+    let mut bound = Err(anyhow!("the host {} has no address", on.host));
+    for address in resolve(on, true).await? {
+        bound = open(address).map_err(anyhow::Error::from);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    bound.with_context(|| format!("could not listen on udp://{}:{}", on.host, on.port))
+}
+
+fn udp(socket: Socket) -> std::io::Result<Async<UdpSocket>> {
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(BUFFER)?;
+    Async::new(socket.into())
+}
+
+/// A socket that talks to the target alone.
+pub fn connect_udp(to: SocketAddr) -> std::io::Result<Async<UdpSocket>> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.connect(&to.into())?;
+    udp(socket)
+}
+
+pub async fn connect_tcp(to: &Endpoint) -> Result<Async<TcpStream>> {
+    let mut failed = anyhow!("the host {} has no address", to.host);
+    for address in resolve(to, false).await? {
+        let late = async {
+            Timer::after(CONNECT).await;
+            Err(std::io::ErrorKind::TimedOut.into())
+        };
+        match or(Async::<TcpStream>::connect(address), late).await {
+            Ok(stream) => {
+                stream.get_ref().set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
+}
+
+/// Closes a connection so that the peer sees a reset.
+pub fn reset(stream: Async<TcpStream>) {
+    if let Ok(stream) = stream.into_inner() {
+        let _ = Socket::from(stream).set_linger(Some(Duration::ZERO)); // a peer that is gone already needs no reset
+    }
+}

@@ -1,0 +1,253 @@
+//! The udp side of a proxy: one flow a client address, one `Shaper` a direction for all flows, so that they share its
+//! queue as they would a router's.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_io::{Async, Timer};
+use event_listener::{Event, listener};
+use smol::future::{or, pending, yield_now};
+
+use super::proxy::{Here, Proxy};
+use super::sockets::{connect_udp, resolve};
+use super::toxic::Way;
+use crate::clock::{self, Time};
+use crate::lock::lock;
+use crate::shaper::{Carrier, Shaper};
+use crate::stop::Stop;
+
+thread_local! {
+    static DATAGRAM: RefCell<Vec<u8>> = RefCell::new(vec![0; 65_536]);
+}
+
+/// A flow without a datagram either way for so long is over: RFC 4787 has NATs keep theirs at least two minutes.
+const IDLE: Duration = Duration::from_secs(120);
+/// Clients at a time; a new one takes the place of the one that was silent longest.
+const FLOWS: usize = 1024;
+/// Datagrams read in a row before others get their turn.
+const TURN: usize = 64;
+
+/// A client and its own socket to the target.
+struct Flow {
+    client: SocketAddr,
+    socket: Async<UdpSocket>,
+    /// When something last passed, in microseconds.
+    alive: AtomicI64,
+    stop: Stop,
+    _here: Here,
+}
+
+/// One direction for all flows.
+struct Pipe {
+    proxy: Arc<Proxy>,
+    way: Way,
+    seed: u64,
+    state: Mutex<State>,
+    /// Something is due earlier than the one who waits knows.
+    bell: Event,
+    listener: Arc<Async<UdpSocket>>,
+}
+
+struct State {
+    shaper: Shaper<Arc<Flow>>,
+    version: u64,
+}
+
+/// Passes datagrams until it is dropped.
+pub async fn serve(proxy: Arc<Proxy>, listener: Async<UdpSocket>, stop: Stop) {
+    let listener = Arc::new(listener);
+    let pipe = |way| Pipe::new(&proxy, way, &listener);
+    let (up, down) = (Arc::new(pipe(Way::Up)), Arc::new(pipe(Way::Down)));
+    let pumps = or(up.pump(), down.pump());
+    or(receive(&proxy, &listener, &up, &down, &stop), pumps).await;
+}
+
+async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>, down: &Arc<Pipe>, stop: &Stop) {
+    let mut flows: HashMap<SocketAddr, Arc<Flow>> = HashMap::new();
+    loop {
+        let _ = listener.readable().await; // an error shows in the reading
+        for _ in 0..TURN {
+            let received = DATAGRAM.with_borrow_mut(|buffer| {
+                let (count, from) = listener.get_ref().recv_from(buffer)?;
+                if let Some(flow) = flows.get(&from).filter(|flow| !flow.stop.said()) {
+                    up.take(flow, &buffer[..count]);
+                    return std::io::Result::Ok(None);
+                }
+                Ok(Some((from, buffer[..count].to_vec())))
+            });
+            match received {
+                Ok(None) => {}
+                Ok(Some((from, bytes))) => {
+                    make_room(&mut flows);
+                    if let Some(flow) = open(proxy, from, stop).await {
+                        flows.insert(from, flow.clone());
+                        smol::spawn(answers(flow.clone(), down.clone(), stop.clone())).detach();
+                        up.take(&flow, &bytes);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {} // what one client's network says of an earlier answer
+            }
+        }
+        up.settle();
+        yield_now().await;
+    }
+}
+
+/// Forgets flows that are over, and the most silent one when there are too many.
+fn make_room(flows: &mut HashMap<SocketAddr, Arc<Flow>>) {
+    flows.retain(|_, flow| !flow.stop.said());
+    if flows.len() < FLOWS {
+        return;
+    }
+    let oldest = flows.values().min_by_key(|flow| flow.alive.load(Ordering::Relaxed)).cloned();
+    if let Some(oldest) = oldest {
+        oldest.stop.say();
+        flows.remove(&oldest.client);
+    }
+}
+
+async fn open(proxy: &Arc<Proxy>, client: SocketAddr, stop: &Stop) -> Option<Arc<Flow>> {
+    let connected = or(
+        async {
+            let addresses = resolve(&proxy.upstream(), false).await?;
+            let to = addresses.first().ok_or_else(|| anyhow::anyhow!("the host has no address"))?;
+            Ok(connect_udp(*to)?)
+        },
+        async {
+            stop.heard().await;
+            Err(anyhow::anyhow!("the proxy was stopped"))
+        },
+    );
+    match connected.await {
+        Ok(socket) => {
+            let alive = AtomicI64::new(clock::now().micros());
+            let here = proxy.enter(&client.to_string());
+            Some(Arc::new(Flow { client, socket, alive, stop: Stop::default(), _here: here }))
+        }
+        Err(error) => {
+            proxy.unreachable(Some(&error));
+            None
+        }
+    }
+}
+
+/// Passes a target's datagrams back to one client, until both are silent.
+async fn answers(flow: Arc<Flow>, down: Arc<Pipe>, stop: Stop) {
+    let read = async {
+        loop {
+            let _ = flow.socket.readable().await; // an error shows in the reading
+            for _ in 0..TURN {
+                let received = DATAGRAM.with_borrow_mut(|buffer| {
+                    let count = flow.socket.get_ref().recv(buffer)?;
+                    down.take(&flow, &buffer[..count]);
+                    std::io::Result::Ok(())
+                });
+                match received {
+                    Ok(()) => down.proxy.unreachable(None),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => down.proxy.unreachable(Some(&error.into())),
+                }
+            }
+            down.settle();
+            yield_now().await;
+        }
+    };
+    let idle = async {
+        loop {
+            let silent = clock::now().since(Time::from_micros(flow.alive.load(Ordering::Relaxed)));
+            if silent >= IDLE {
+                return;
+            }
+            Timer::after(IDLE - silent).await;
+        }
+    };
+    or(or(read, idle), or(stop.heard(), flow.stop.heard())).await;
+    flow.stop.say();
+}
+
+impl Pipe {
+    fn new(proxy: &Arc<Proxy>, way: Way, listener: &Arc<Async<UdpSocket>>) -> Pipe {
+        let seed = proxy.next_seed();
+        let shaper = Shaper::sharing(Carrier::Datagrams, seed, proxy.pacer(way));
+        let state = Mutex::new(State { shaper, version: 0 });
+        Pipe { proxy: proxy.clone(), way, seed, state, bell: Event::new(), listener: listener.clone() }
+    }
+
+    /// A datagram of this flow: on its way at once, or into the network.
+    fn take(&self, flow: &Arc<Flow>, bytes: &[u8]) {
+        let now = clock::now();
+        flow.alive.store(now.micros(), Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        state.heed(self, now);
+        if state.shaper.is_clear() {
+            state.shaper.stats.packets += 1;
+            state.shaper.stats.bytes += bytes.len() as u64;
+            return self.send(flow, bytes, &mut state);
+        }
+        state.shaper.push(now, flow.clone(), bytes.to_vec());
+    }
+
+    fn send(&self, flow: &Flow, bytes: &[u8], state: &mut State) {
+        let sent = match self.way {
+            Way::Up => flow.socket.get_ref().send(bytes).map(drop),
+            Way::Down => self.listener.get_ref().send_to(bytes, flow.client).map(drop),
+        };
+        match sent {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => state.shaper.stats.overflowed += 1,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                self.proxy.unreachable(Some(&anyhow::Error::from(error)));
+            }
+            _ => {} // an unreachable client is what a network does to datagrams
+        }
+    }
+
+    /// Sends what is due and counts what passed; when there is more, and the version that is heeded.
+    fn settle(&self) -> (Option<Time>, u64) {
+        let mut state = lock(&self.state);
+        state.heed(self, clock::now());
+        while let Some((flow, bytes)) = state.shaper.pop(clock::now()) {
+            self.send(&flow, &bytes, &mut state);
+        }
+        self.proxy.tally(self.way).add(&mut state.shaper.stats);
+        let wake = state.shaper.wake();
+        if wake.is_some() {
+            self.bell.notify(1);
+        }
+        (wake, state.version)
+    }
+
+    /// Sends what the network lets go, when it does.
+    async fn pump(&self) {
+        loop {
+            listener!(self.bell => bell);
+            listener!(self.proxy.changed => changed);
+            let (wake, version) = self.settle();
+            if version != self.proxy.version() {
+                continue;
+            }
+            let timer = async {
+                match wake {
+                    Some(due) => _ = Timer::after(due.since(clock::now())).await,
+                    None => pending().await,
+                }
+            };
+            or(or(timer, bell), changed).await;
+        }
+    }
+}
+
+impl State {
+    fn heed(&mut self, pipe: &Pipe, now: Time) {
+        let version = pipe.proxy.version();
+        if version != self.version {
+            self.version = version;
+            self.shaper.set(now, &pipe.proxy.plan(pipe.way, pipe.seed).settings);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! `vstream shape` over real sockets: bytes and datagrams through it, its ends, its changes while connections live.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::time::Instant;
+
+use common::{LIMIT, Vstream, vstream};
+use rustix::process::Signal;
+use socket2::SockRef;
+
+const API: [&str; 2] = ["--http", "127.0.0.1:0"];
+
+/// A shaper before this target; itself and its address.
+fn shape(to: &str, args: &[&str]) -> (Vstream, String) {
+    let base = ["shape", "--listen", "127.0.0.1:0", "--to", to, "--stats", "json", "--seed", "1"];
+    let mut shape = vstream(&[&base[..], &API, args].concat());
+    let url = shape.listening();
+    (shape, url.split("://").nth(1).unwrap().to_string())
+}
+
+fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// A client through the proxy, and the target's end of it.
+fn pair(args: &[&str]) -> (Vstream, TcpStream, TcpStream) {
+    let (listener, to) = listener();
+    let (shape, address) = shape(&to, args);
+    let client = connect(&address);
+    let target = listener.accept().unwrap().0;
+    target.set_read_timeout(Some(LIMIT)).unwrap();
+    (shape, client, target)
+}
+
+fn udp(args: &[&str]) -> (Vstream, UdpSocket, UdpSocket) {
+    let socket = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        socket
+    };
+    let (client, target) = (socket(), socket());
+    let to = target.local_addr().unwrap().to_string();
+    let (shape, address) = shape(&to, &[&["--udp"], args].concat());
+    client.connect(address).unwrap();
+    (shape, client, target)
+}
+
+fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+/// One HTTP request; the body of the answer and its status.
+fn ask(api: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = connect(api);
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
+}
+
+fn api(shape: &mut Vstream) -> String {
+    let line = shape.says("serving http://");
+    line.split("http://").nth(1).unwrap().trim_end_matches('/').to_string()
+}
+
+#[test]
+fn bytes_pass_untouched_both_ways_whatever_the_network() {
+    for args in
+        [&[][..], &["--delay", "5ms", "--jitter", "5ms", "--loss", "0.5%", "--rate", "80mbit", "--reorder", "9%"]]
+    {
+        let (_shape, mut client, mut target) = pair(args);
+        let sent: Vec<u8> = (0..400_000u32).map(|n| (n * n >> 3) as u8).collect();
+        let copy = sent.clone();
+        let mut writer = client.try_clone().unwrap();
+        let thread = std::thread::spawn(move || writer.write_all(&copy).unwrap());
+        assert!(read(&mut target, sent.len()) == sent);
+        thread.join().unwrap();
+        target.write_all(b"and back").unwrap();
+        assert_eq!(read(&mut client, 8), b"and back");
+    }
+}
+
+#[test]
+fn half_close_passes_behind_the_data() {
+    let (_shape, mut client, mut target) = pair(&["--delay", "20ms"]);
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut heard = Vec::new();
+    target.read_to_end(&mut heard).unwrap();
+    target.write_all(b"answer").unwrap();
+    drop(target);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert_eq!((heard, answer), (b"question".to_vec(), b"answer".to_vec()));
+}
+
+#[test]
+fn a_reset_is_a_reset_on_the_other_side() {
+    let (_shape, client, mut target) = pair(&[]);
+    SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(target.read(&mut [0; 9]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let (_shape, mut client, target) = pair(&["--delay", "5ms"]);
+    SockRef::from(&target).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(target);
+    assert_eq!(client.read(&mut [0; 9]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_target_that_refuses_is_told_once_and_its_clients_are_reset() {
+    let to = { listener().1 };
+    let (shape, address) = shape(&to, &[]);
+    for _ in 0..3 {
+        assert_eq!(connect(&address).read(&mut [0; 9]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+    shape.signal(Signal::INT);
+    let ended = shape.end().ended_with(0).saying("connection refused");
+    assert_eq!(ended.text().matches("could not reach").count(), 1);
+}
+
+#[test]
+fn a_slow_reader_holds_up_its_sender_and_no_memory() {
+    let (shape, client, mut target) = pair(&["--delay", "1ms"]);
+    client.set_nonblocking(true).unwrap();
+    let (piece, mut sent) = (vec![7; 1 << 20], 0);
+    // Socket buffers and the shaper's own bound: what fits must end well before this.
+    while sent < 200 << 20 {
+        match (&client).write(&piece) {
+            Ok(count) => sent += count,
+            Err(_) if rustix::event::poll(&mut [writable(&client)], Some(&seconds(1))) == Ok(0) => break,
+            Err(_) => {}
+        }
+    }
+    assert!(sent < 200 << 20);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", shape.id())).unwrap();
+    let peak: usize =
+        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap();
+    assert!(peak < 80 << 10, "{peak} kB");
+    assert_eq!(read(&mut target, sent).len(), sent);
+}
+
+fn writable(stream: &TcpStream) -> rustix::event::PollFd<'_> {
+    rustix::event::PollFd::new(stream, rustix::event::PollFlags::OUT)
+}
+
+fn seconds(tv_sec: i64) -> rustix::event::Timespec {
+    rustix::event::Timespec { tv_sec, tv_nsec: 0 }
+}
+
+#[test]
+fn a_delay_is_added_each_way() {
+    let (_shape, mut client, mut target) = pair(&["--up", "delay=60ms", "--down", "delay=40ms"]);
+    let begun = Instant::now();
+    client.write_all(b"?").unwrap();
+    read(&mut target, 1);
+    assert!(begun.elapsed().as_millis() >= 60);
+    target.write_all(b"!").unwrap();
+    read(&mut client, 1);
+    assert!(begun.elapsed().as_millis() >= 100);
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing() {
+    let (listener, to) = listener();
+    let (mut shape, address) = shape(&to, &["--delay", "1ms"]);
+    let drain = std::thread::spawn(move || listener.incoming().take(3000).for_each(drop));
+    for n in 0..3000 {
+        let client = connect(&address);
+        if n % 3 == 0 {
+            SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        }
+    }
+    shape.stats(|line| line["connections"] == 0);
+    drop(shape);
+    drop(drain);
+}
+
+#[test]
+fn datagrams_pass_and_each_client_has_its_flow() {
+    let (_shape, client, target) = udp(&[]);
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    other.connect(client.peer_addr().unwrap()).unwrap();
+    other.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut buffer = [0; 2000];
+    for (socket, name) in [(&client, b"one"), (&other, b"two")] {
+        socket.send(name).unwrap();
+        let (count, from) = target.recv_from(&mut buffer).unwrap();
+        target.send_to(&buffer[..count], from).unwrap();
+        let count = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..count], name);
+    }
+    client.send(&[]).unwrap();
+    assert_eq!(target.recv_from(&mut buffer).unwrap().0, 0, "empty datagrams too");
+}
+
+#[test]
+fn datagrams_are_lost_as_asked_and_counted() {
+    let (mut shape, client, _target) = udp(&["--up", "loss=25%"]);
+    for _ in 0..20 {
+        (0..50).for_each(|_| _ = client.send(&[0; 100]).unwrap());
+        std::thread::yield_now();
+    }
+    let line = shape.stats(|line| {
+        line["way"] == "up" && line["packets"].as_u64().unwrap() + line["lost"].as_u64().unwrap() >= 1000
+    });
+    assert!((180..320).contains(&line["lost"].as_u64().unwrap()), "{line}");
+}
+
+#[test]
+fn both_protocols_share_a_port() {
+    let (listener, to) = listener();
+    let (mut shape, address) = shape(&to, &["--both"]);
+    let udp = shape.listening();
+    assert_eq!(udp, format!("udp://{address}"));
+    connect(&address);
+    listener.accept().unwrap();
+}
+
+#[test]
+fn a_stream_passes_a_bad_network() {
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0"]);
+    let to = recv.listening();
+    let (_shape, address) = shape(to.trim_start_matches("tcp://"), &["--profile", "wifi"]);
+    let args = ["send", "--from", "test?size=160x120&fps=60", "--frames", "20", "--to", &format!("tcp://{address}")];
+    vstream(&args).end().ended_with(0);
+    recv.end().ended_with(0);
+}
+
+#[test]
+fn a_script_and_the_api_change_live_connections() {
+    let (mut shape, mut client, mut target) = pair(&["--script", "rfc8867-5.1", "--scale", "100"]);
+    let api = api(&mut shape);
+    shape.says("at 0.0 s: up rate=100mbit");
+    client.write_all(b"1").unwrap();
+    read(&mut target, 1);
+    assert_eq!(ask(&api, "DELETE", "/script", "").0, 204);
+    let (status, body) = ask(&api, "PATCH", "/proxies/shape", r#"{"up":{"delay":"1h","rate":"none"}}"#);
+    assert!(status == 200 && body.contains(r#""delay":"1h""#) || body.contains("3600s"), "{status} {body}");
+    client.write_all(b"2").unwrap();
+    target.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    assert!(target.read(&mut [0]).is_err(), "it waits an hour");
+    let toxic = r#"{"type":"reset_peer","stream":"upstream","attributes":{"timeout":0}}"#;
+    assert_eq!(ask(&api, "POST", "/proxies/shape/toxics", toxic).0, 200);
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn toxics_cut_connections() {
+    let (mut shape, mut client, mut target) = pair(&[]);
+    let api = api(&mut shape);
+    let limit = r#"{"type":"limit_data","stream":"upstream","attributes":{"bytes":5}}"#;
+    assert_eq!(ask(&api, "POST", "/proxies/shape/toxics", limit).0, 200);
+    client.write_all(b"123456789").unwrap();
+    let mut heard = Vec::new();
+    let _ = target.read_to_end(&mut heard); // a reset may follow the close
+    assert_eq!(heard, b"12345");
+    assert_eq!(ask(&api, "PATCH", "/proxies/shape", r#"{"enabled":false}"#).0, 200);
+    assert_eq!(ask(&api, "GET", "/proxies/nobody", "").0, 404);
+}
+
+#[test]
+fn a_strangers_page_changes_nothing() {
+    let (mut shape, _client, _target) = pair(&[]);
+    let api = api(&mut shape);
+    let mut stream = connect(&api);
+    let head =
+        format!("POST /reset HTTP/1.1\r\nHost: {api}\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 403");
+}
+
+#[test]
+fn a_configuration_is_read_again_at_sighup() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("proxies.json");
+    let write = |delay: &str| {
+        let text =
+            format!(r#"[{{"name":"a","listen":"127.0.0.1:0","upstream":"127.0.0.1:1","up":{{"delay":"{delay}"}}}}]"#);
+        std::fs::write(&path, text).unwrap();
+    };
+    write("10ms");
+    let args = ["shape", "--config", path.to_str().unwrap(), "--stats", "none"];
+    let mut shape = vstream(&[&args[..], &API].concat());
+    shape.listening();
+    let api = api(&mut shape);
+    write("20ms");
+    shape.signal(Signal::HUP);
+    shape.says("was read again: 1 proxies");
+    assert!(ask(&api, "GET", "/proxies/a", "").1.contains("20ms"));
+    write("never");
+    shape.signal(Signal::HUP);
+    shape.says("stays as it was: bad request body: delay `never`");
+    assert!(ask(&api, "GET", "/proxies/a", "").1.contains("20ms"));
+    shape.signal(Signal::TERM);
+    shape.end().ended_with(0);
+}
+
+#[test]
+fn nonsense_is_refused_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).to_str().unwrap().to_string()
+    };
+    let (script, trace) = (file("script", "at 1s rate 1mbit\nat 2s rat 1"), file("trace", ""));
+    for (args, code, why) in [
+        (&["--delay", "soon"][..], 2, "durations are written"),
+        (&["--loss", "101%"], 2, "percentages are from 0% to 100%"),
+        (&["--rate", "0"], 2, "above 0"),
+        (&["--up", "dely=1ms"], 2, "unknown setting `dely`"),
+        (&["--burst-loss", "90%:2"], 2, "at most"),
+        (&["--profile", "9g"], 2, "there are gprs, edge"),
+        (&["--to", "http://x"], 2, "a proxy passes bytes"),
+        (&["--to", "127.0.0.1:0"], 2, "port 0 is for listening"),
+        (&["--udp", "--both"], 2, "cannot be used with"),
+        (&["--script", &script], 2, "line 2: unknown setting `rat`"),
+        (&["--script", "no-such"], 2, "built in are rfc8867-5.1"),
+        (&["--trace", &trace], 1, "is empty"),
+        (&["--config", &script], 2, "bad request body"),
+        (&["--tc", "eth0; reboot", "--dry-run"], 2, "a network device"),
+    ] {
+        vstream(&[&["shape"], args].concat()).end().ended_with(code).saying(why);
+    }
+}
+
+#[test]
+fn tc_commands_are_printed() {
+    let args = ["shape", "--tc", "eth0", "--dry-run", "--delay", "50ms", "--loss", "2%", "--rate", "5mbit"];
+    let text = String::from_utf8(common::output(env!("CARGO_BIN_EXE_vstream"), &args)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].contains("netem limit 100000 delay 50000us loss random 2%"), "{text}");
+    assert_eq!(lines[2], "tc qdisc del dev eth0 root");
+}
