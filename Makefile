@@ -5,6 +5,8 @@ CARGO ?= cargo
 BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev
 # What the tests hold vstream against: ffmpeg's readers and writers, a screen without a monitor, a small disk.
 TEST_PACKAGES = ffmpeg libjpeg-turbo-progs xvfb xauth xdotool x11-utils jwm imagemagick
+# Toxiproxy's clients, which the API of shape is held against; they go to target/clients.
+TEST_PACKAGES += python3 python3-pip nodejs npm
 # rustfmt does not follow modules that a macro declares.
 LISTED = $(filter-out src/transports/mod.rs,$(wildcard src/transports/*.rs))
 
@@ -48,3 +50,5 @@ build-packages:
 
 test-packages:
 	@./.ci/packages $(TEST_PACKAGES)
+	@[ -d target/clients/python ] || python3 -m pip install -q --target target/clients/python toxiproxy-python==0.1.1
+	@[ -d target/clients/node_modules ] || npm install --silent --no-audit --no-fund --prefix target/clients toxiproxy-node-client@4.1.0

@@ -27,6 +27,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send video to one or more receivers')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
+            [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -81,6 +82,47 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'vstream;shape' {
+            [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Pass them on to here [default: 127.0.0.1:9000]')
+            [CompletionResult]::new('--delay', '--delay', [CompletionResultType]::ParameterName, 'Add this delay, each way')
+            [CompletionResult]::new('--jitter', '--jitter', [CompletionResultType]::ParameterName, 'Vary the delay by this much')
+            [CompletionResult]::new('--distribution', '--distribution', [CompletionResultType]::ParameterName, 'How it varies: uniform, normal or pareto')
+            [CompletionResult]::new('--loss', '--loss', [CompletionResultType]::ParameterName, 'Lose this share of packets')
+            [CompletionResult]::new('--burst-loss', '--burst-loss', [CompletionResultType]::ParameterName, 'Lose this share in bursts of this mean length, as 2%:5')
+            [CompletionResult]::new('--reorder', '--reorder', [CompletionResultType]::ParameterName, 'Let this share of datagrams overtake others')
+            [CompletionResult]::new('--duplicate', '--duplicate', [CompletionResultType]::ParameterName, 'Double this share of datagrams')
+            [CompletionResult]::new('--corrupt', '--corrupt', [CompletionResultType]::ParameterName, 'Damage a bit in this share of datagrams')
+            [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'Pass so many payload bits a second, all connections together')
+            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Let so much wait for the rate, in time or bytes; more is dropped [default: 300ms]')
+            [CompletionResult]::new('--up', '--up', [CompletionResultType]::ParameterName, 'Other settings from client to target, as ''delay=50ms,loss=2%''')
+            [CompletionResult]::new('--down', '--down', [CompletionResultType]::ParameterName, 'Other settings from target to client')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Begin with a known network (help lists them)')
+            [CompletionResult]::new('--trace', '--trace', [CompletionResultType]::ParameterName, 'Follow a recorded link (mahimahi''s format); given twice the second is for target to client')
+            [CompletionResult]::new('--script', '--script', [CompletionResultType]::ParameterName, 'Change over time: a file of lines such as `at 10s rate 1mbit`, or rfc8867-5.1, -5.2, -5.3')
+            [CompletionResult]::new('--scale', '--scale', [CompletionResultType]::ParameterName, 'Multiply the script''s rates')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Proxies and toxics as JSON, as for POST /populate; read again at SIGHUP')
+            [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'Repeat the same chances')
+            [CompletionResult]::new('--http', '--http', [CompletionResultType]::ParameterName, 'Serve the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]')
+            [CompletionResult]::new('--allow-origin', '--allow-origin', [CompletionResultType]::ParameterName, 'Let pages of this origin (http://host:port) read and change what is served; more than once for several')
+            [CompletionResult]::new('--tc', '--tc', [CompletionResultType]::ParameterName, 'Shape what leaves by this device with the kernel''s netem and tbf instead (root)')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
+            [CompletionResult]::new('--stats-file', '--stats-file', [CompletionResultType]::ParameterName, 'Write the stats to a file too (JSON, or CSV with --stats csv)')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Write a log with times to a file too')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
+            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--udp', '--udp', [CompletionResultType]::ParameterName, 'Pass datagrams instead of tcp')
+            [CompletionResult]::new('--both', '--both', [CompletionResultType]::ParameterName, 'Pass tcp and datagrams, on the same port')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Only print the commands of --tc')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'vstream;devices' {
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON array on stdout')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -95,6 +137,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
         'vstream;help' {
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send video to one or more receivers')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
+            [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -104,6 +147,9 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             break
         }
         'vstream;help;recv' {
+            break
+        }
+        'vstream;help;shape' {
             break
         }
         'vstream;help;devices' {

@@ -24,6 +24,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand --version 'Print version'
             cand send 'Send video to one or more receivers'
             cand recv 'Receive video and show, save or pass it on'
+            cand shape 'Put a bad network between two programs'
             cand devices 'List the cameras and their formats'
             cand completions 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -75,6 +76,46 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'vstream;shape'= {
+            cand --listen 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]'
+            cand --to 'Pass them on to here [default: 127.0.0.1:9000]'
+            cand --delay 'Add this delay, each way'
+            cand --jitter 'Vary the delay by this much'
+            cand --distribution 'How it varies: uniform, normal or pareto'
+            cand --loss 'Lose this share of packets'
+            cand --burst-loss 'Lose this share in bursts of this mean length, as 2%:5'
+            cand --reorder 'Let this share of datagrams overtake others'
+            cand --duplicate 'Double this share of datagrams'
+            cand --corrupt 'Damage a bit in this share of datagrams'
+            cand --rate 'Pass so many payload bits a second, all connections together'
+            cand --queue 'Let so much wait for the rate, in time or bytes; more is dropped [default: 300ms]'
+            cand --up 'Other settings from client to target, as ''delay=50ms,loss=2%'''
+            cand --down 'Other settings from target to client'
+            cand --profile 'Begin with a known network (help lists them)'
+            cand --trace 'Follow a recorded link (mahimahi''s format); given twice the second is for target to client'
+            cand --script 'Change over time: a file of lines such as `at 10s rate 1mbit`, or rfc8867-5.1, -5.2, -5.3'
+            cand --scale 'Multiply the script''s rates'
+            cand --config 'Proxies and toxics as JSON, as for POST /populate; read again at SIGHUP'
+            cand --seed 'Repeat the same chances'
+            cand --http 'Serve the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]'
+            cand --allow-origin 'Let pages of this origin (http://host:port) read and change what is served; more than once for several'
+            cand --tc 'Shape what leaves by this device with the kernel''s netem and tbf instead (root)'
+            cand --stats 'Form of the stats on stderr'
+            cand --stats-file 'Write the stats to a file too (JSON, or CSV with --stats csv)'
+            cand --log 'Write a log with times to a file too'
+            cand --timeout 'Give up (exit 124) after this long without a peer, or a source without a frame'
+            cand --duration 'End after this long'
+            cand --frames 'End after this many frames'
+            cand --udp 'Pass datagrams instead of tcp'
+            cand --both 'Pass tcp and datagrams, on the same port'
+            cand --dry-run 'Only print the commands of --tc'
+            cand -v 'Say more (-vv: everything)'
+            cand --verbose 'Say more (-vv: everything)'
+            cand -q 'Say nothing but errors (and stats where a form is asked for)'
+            cand --quiet 'Say nothing but errors (and stats where a form is asked for)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'vstream;devices'= {
             cand --json 'One JSON array on stdout'
             cand -h 'Print help (see more with ''--help'')'
@@ -87,6 +128,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
         &'vstream;help'= {
             cand send 'Send video to one or more receivers'
             cand recv 'Receive video and show, save or pass it on'
+            cand shape 'Put a bad network between two programs'
             cand devices 'List the cameras and their formats'
             cand completions 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -94,6 +136,8 @@ set edit:completion:arg-completer[vstream] = {|@words|
         &'vstream;help;send'= {
         }
         &'vstream;help;recv'= {
+        }
+        &'vstream;help;shape'= {
         }
         &'vstream;help;devices'= {
         }

@@ -28,6 +28,7 @@ complete -c vstream -n "__fish_vstream_needs_command" -s h -l help -d 'Print hel
 complete -c vstream -n "__fish_vstream_needs_command" -s V -l version -d 'Print version'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "send" -d 'Send video to one or more receivers'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "shape" -d 'Put a bad network between two programs'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "devices" -d 'List the cameras and their formats'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -75,11 +76,50 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stay -d 'Wait f
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l listen -d 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l to -d 'Pass them on to here [default: 127.0.0.1:9000]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l delay -d 'Add this delay, each way' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l jitter -d 'Vary the delay by this much' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l distribution -d 'How it varies: uniform, normal or pareto' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l loss -d 'Lose this share of packets' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l burst-loss -d 'Lose this share in bursts of this mean length, as 2%:5' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l reorder -d 'Let this share of datagrams overtake others' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l duplicate -d 'Double this share of datagrams' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l corrupt -d 'Damage a bit in this share of datagrams' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l rate -d 'Pass so many payload bits a second, all connections together' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l queue -d 'Let so much wait for the rate, in time or bytes; more is dropped [default: 300ms]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l up -d 'Other settings from client to target, as \'delay=50ms,loss=2%\'' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l down -d 'Other settings from target to client' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l profile -d 'Begin with a known network (help lists them)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l trace -d 'Follow a recorded link (mahimahi\'s format); given twice the second is for target to client' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l script -d 'Change over time: a file of lines such as `at 10s rate 1mbit`, or rfc8867-5.1, -5.2, -5.3' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l scale -d 'Multiply the script\'s rates' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l config -d 'Proxies and toxics as JSON, as for POST /populate; read again at SIGHUP' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l seed -d 'Repeat the same chances' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l http -d 'Serve the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l tc -d 'Shape what leaves by this device with the kernel\'s netem and tbf instead (root)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
+json\t'One object a line, a line a second'
+csv\t'A header, then a line a second'
+none\t'Nothing'"
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l stats-file -d 'Write the stats to a file too (JSON, or CSV with --stats csv)' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l log -d 'Write a log with times to a file too' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l duration -d 'End after this long' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l udp -d 'Pass datagrams instead of tcp'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l both -d 'Pass tcp and datagrams, on the same port'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l dry-run -d 'Only print the commands of --tc'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -s v -l verbose -d 'Say more (-vv: everything)'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -l json -d 'One JSON array on stdout'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "send" -d 'Send video to one or more receivers'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "devices" -d 'List the cameras and their formats'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -86,7 +86,7 @@ fn bytes_pass_untouched_both_ways_whatever_the_network() {
         [&[][..], &["--delay", "5ms", "--jitter", "5ms", "--loss", "0.5%", "--rate", "80mbit", "--reorder", "9%"]]
     {
         let (_shape, mut client, mut target) = pair(args);
-        let sent: Vec<u8> = (0..400_000u32).map(|n| (n * n >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..400_000u32).map(|n| (n.wrapping_mul(n) >> 3) as u8).collect();
         let copy = sent.clone();
         let mut writer = client.try_clone().unwrap();
         let thread = std::thread::spawn(move || writer.write_all(&copy).unwrap());

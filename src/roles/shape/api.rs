@@ -150,3 +150,117 @@ impl Site for Api {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Board;
+
+    /// One request to a fresh server's API after another.
+    fn say(proxies: &Arc<Proxies>, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (status, json) = smol::block_on(answer(proxies, method, path, body.as_bytes()));
+        (status, json.unwrap_or_default())
+    }
+
+    fn server() -> Arc<Proxies> {
+        Proxies::new(1, Board::new("shape"))
+    }
+
+    fn proxy(proxies: &Arc<Proxies>) -> Value {
+        say(proxies, "POST", "/proxies", r#"{"name":"a b","listen":"127.0.0.1:0","upstream":"127.0.0.1:1"}"#).1
+    }
+
+    #[test]
+    fn a_proxy_has_toxiproxys_shape() {
+        let proxies = server();
+        let made = proxy(&proxies);
+        assert_eq!((&made["name"], &made["enabled"], &made["toxics"]), (&"a b".into(), &true.into(), &json!([])));
+        assert_ne!(made["listen"], "127.0.0.1:0");
+        assert_eq!(say(&proxies, "GET", "/proxies/a%20b", "").1["upstream"], "127.0.0.1:1");
+        assert_eq!(say(&proxies, "GET", "/proxies", "").1["a b"]["listen"], made["listen"]);
+        assert_eq!(say(&proxies, "POST", "/proxies/a%20b", r#"{"enabled":false}"#).1["enabled"], false);
+        assert_eq!(say(&proxies, "DELETE", "/proxies/a%20b", ""), (204, Value::Null));
+    }
+
+    #[test]
+    fn errors_have_toxiproxys_words() {
+        let proxies = server();
+        proxy(&proxies);
+        for (method, path, body, status, error) in [
+            ("POST", "/proxies", "{", 400, "bad request body: EOF"),
+            ("POST", "/proxies", "{}", 400, "missing required field: name"),
+            ("POST", "/proxies", r#"{"name":"x"}"#, 400, "missing required field: upstream"),
+            ("POST", "/proxies", r#"{"name":"a b","upstream":"h:1"}"#, 409, "proxy already exists"),
+            ("POST", "/proxies", r#"{"name":"x","upstream":"h:99999"}"#, 400, "h:99999: a port"),
+            ("POST", "/proxies", r#"{"name":"x","upstream":1}"#, 400, "bad request body: invalid type"),
+            ("POST", "/populate", r#"[{"name":"x"}]"#, 400, "missing required field: upstream at proxy 1"),
+            ("POST", "/populate", "7", 400, "bad request body"),
+            ("GET", "/proxies/x", "", 404, "proxy not found"),
+            ("DELETE", "/proxies/x", "", 404, "proxy not found"),
+            ("POST", "/proxies/x/toxics", "{}", 404, "proxy not found"),
+            ("POST", "/proxies/a%20b/toxics", "{}", 400, "invalid toxic type"),
+            ("POST", "/proxies/a%20b/toxics", "[]", 400, "bad request body"),
+            ("POST", "/proxies/a%20b/toxics", r#"{"type":"latency","stream":"x"}"#, 400, "stream was invalid, can be"),
+            ("POST", "/proxies/a%20b/toxics", r#"{"type":"latency","toxicity":"x"}"#, 400, "bad request body"),
+            ("POST", "/proxies/a%20b/toxics", r#"{"type":"latency","attributes":{"latency":"x"}}"#, 400, "bad request"),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"shape","attributes":{"loss":"x"}}"#,
+                400,
+                "bad request body: loss",
+            ),
+            ("GET", "/proxies/a%20b/toxics/x", "", 404, "toxic not found"),
+            ("PATCH", "/proxies/a%20b/toxics/x", "{}", 404, "toxic not found"),
+            ("PATCH", "/proxies/a%20b", r#"{"up":{"dely":"1ms"}}"#, 400, "bad request body: unknown setting `dely`"),
+            ("POST", "/script", r#"{"name":"/etc/passwd"}"#, 404, "script not found"),
+            ("POST", "/script", r#"{"text":"at 1s"}"#, 400, "bad request body: line 1"),
+            ("PUT", "/proxies", "", 405, "method not allowed"),
+            ("GET", "/nowhere", "", 404, "404 page not found"),
+        ] {
+            let (found, json) = say(&proxies, method, path, body);
+            let text = json["error"].as_str().unwrap_or_default();
+            assert!(found == status && text.starts_with(error), "{method} {path} {body}: {found} {json}");
+            assert_eq!(json["status"], status);
+        }
+    }
+
+    #[test]
+    fn toxics_are_added_changed_and_reset() {
+        let proxies = server();
+        proxy(&proxies);
+        let toxics = "/proxies/a%20b/toxics";
+        let (status, made) = say(&proxies, "POST", toxics, r#"{"type":"latency","attributes":{"latency":100}}"#);
+        let wanted = json!({"name": "latency_downstream", "type": "latency", "stream": "downstream", "toxicity": 1.0,
+            "attributes": {"latency": 100, "jitter": 0}});
+        assert_eq!((status, made), (200, wanted));
+        assert_eq!(say(&proxies, "POST", toxics, r#"{"type":"latency"}"#).0, 409);
+        let changed = say(
+            &proxies,
+            "PATCH",
+            &format!("{toxics}/latency_downstream"),
+            r#"{"toxicity":0.5,"attributes":{"jitter":7}}"#,
+        )
+        .1;
+        assert_eq!(
+            (&changed["toxicity"], &changed["attributes"]),
+            (&0.5.into(), &json!({"latency": 100, "jitter": 7}))
+        );
+        say(&proxies, "POST", toxics, r#"{"type":"shape","stream":"upstream","attributes":{"loss":"2%"}}"#);
+        let all = say(&proxies, "GET", toxics, "").1;
+        assert_eq!((&all[0]["attributes"]["loss"], &all[1]["type"]), (&"2%".into(), &"latency".into()));
+        assert_eq!(say(&proxies, "DELETE", &format!("{toxics}/shape_upstream"), "").0, 204);
+        assert_eq!(say(&proxies, "POST", "/reset", "").0, 204);
+        assert_eq!(say(&proxies, "GET", toxics, "").1, json!([]));
+    }
+
+    #[test]
+    fn populating_keeps_what_is_as_asked() {
+        let proxies = server();
+        let body = r#"[{"name":"p","listen":"127.0.0.1:0","upstream":"127.0.0.1:1","down":{"rate":"1mbit"}}]"#;
+        let (status, first) = say(&proxies, "POST", "/populate", body);
+        let (_, second) = say(&proxies, "POST", "/populate", body);
+        assert_eq!((status, &first["proxies"][0]["listen"]), (201, &second["proxies"][0]["listen"]));
+        assert_eq!(second["proxies"][0]["down"]["rate"], "1mbit");
+    }
+}
