@@ -2,6 +2,7 @@
 //! share. Each gives the number of pictures found, at most `MOST`, and never panics whatever the bytes are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 
@@ -16,6 +17,10 @@ use crate::devices::trouble::Trouble;
 use crate::devices::y4m::Y4m;
 use crate::link::Rx;
 use crate::message::{End, Message};
+use crate::shaper::pacer::Pacer;
+use crate::shaper::script::Script;
+use crate::shaper::settings::{Rate, Settings};
+use crate::shaper::trace::Trace;
 use crate::stop::Stop;
 use crate::stream::StreamRx;
 
@@ -26,7 +31,7 @@ const MOST: usize = 64;
 pub type Parse = fn(&[u8]) -> usize;
 
 /// The targets by name.
-pub const TARGETS: [(&str, Parse); 7] = [
+pub const TARGETS: [(&str, Parse); 10] = [
     ("wire", wire),
     ("split", split),
     ("jpeg", jpeg),
@@ -34,6 +39,9 @@ pub const TARGETS: [(&str, Parse); 7] = [
     ("y4m", y4m),
     ("multipart", multipart),
     ("mp4", mp4),
+    ("settings", settings),
+    ("script", script),
+    ("trace", trace),
 ];
 
 /// A caller's hello and the messages after it, as a listener reads them: how many frames they make.
@@ -117,4 +125,38 @@ pub fn multipart(data: &[u8]) -> usize {
 /// MP4 or Matroska, with the H.264 in it.
 pub fn mp4(data: &[u8]) -> usize {
     all(h264::film(Arc::new(data.to_vec()), "replay", trouble()))
+}
+
+/// Settings of a network as `--up` and the API give them; what is read is printed and read again.
+pub fn settings(data: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(data);
+    let json = serde_json::from_slice::<Settings>(data).ok();
+    let found = text.trim_end().parse::<Settings>().ok().or(json);
+    found.map_or(0, |settings| {
+        assert_eq!(settings.to_string().parse().as_ref(), Ok(&settings), "it is read back as it was");
+        settings.fields().len()
+    })
+}
+
+/// A timeline, followed for a while.
+pub fn script(data: &[u8]) -> usize {
+    let Ok(script) = Script::parse(&String::from_utf8_lossy(data), 2.0) else { return 0 };
+    let (mut up, mut down, mut time) = (Settings::default(), Settings::default(), Duration::ZERO);
+    for _ in 0..MOST {
+        let Some(next) = script.next(time) else { break };
+        for event in script.due(time, next) {
+            event.apply(&mut up, &mut down).expect("it was checked when it was read");
+        }
+        time = next;
+    }
+    script.events.len()
+}
+
+/// A recorded link, used for a while.
+pub fn trace(data: &[u8]) -> usize {
+    let Ok(trace) = Trace::parse("replay", &String::from_utf8_lossy(data)) else { return 0 };
+    let mut pacer = Pacer::default();
+    pacer.set(0, Some(Rate::Trace(Arc::new(trace))));
+    let times = (0..MOST as i64).map(|n| pacer.reserve(n * n * n * 1_000_003, 1 + n as usize * 97));
+    usize::from(times.is_sorted())
 }
