@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use async_io::{Async, Timer};
 use smol::future::or;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::endpoint::Endpoint;
 use crate::transports::tcp;
 
 /// What Linux's own connect waits at least before it gives a host up (six SYNs take 127 s); nobody waits that long.
 const CONNECT: Duration = Duration::from_secs(30);
+/// Callers that the kernel keeps while the program is busy: what Linux allows by default (somaxconn).
+const BACKLOG: i32 = 4096;
 /// Asked for; the kernel gives what its limits allow.
 const BUFFER: usize = 4 << 20;
 
@@ -30,6 +32,7 @@ pub async fn resolve(at: &Endpoint, listen: bool) -> Result<Vec<SocketAddr>> {
 
 pub async fn listen_tcp(on: &Endpoint) -> Result<Async<TcpListener>> {
     let bound = tcp::bind(on).await.with_context(|| format!("could not listen on {on}"))?;
+    SockRef::from(&bound).listen(BACKLOG)?;
     Ok(Async::new(bound)?)
 }
 

@@ -42,6 +42,9 @@ struct Flow {
     _here: Here,
 }
 
+/// The flows there are; one that is over takes itself out.
+type Flows = Arc<Mutex<HashMap<SocketAddr, Arc<Flow>>>>;
+
 /// One direction for all flows.
 struct Pipe {
     proxy: Arc<Proxy>,
@@ -68,14 +71,15 @@ pub async fn serve(proxy: Arc<Proxy>, listener: Async<UdpSocket>, stop: Stop) {
 }
 
 async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>, down: &Arc<Pipe>, stop: &Stop) {
-    let mut flows: HashMap<SocketAddr, Arc<Flow>> = HashMap::new();
+    let flows = Flows::default();
     loop {
         let _ = listener.readable().await; // an error shows in the reading
         for _ in 0..TURN {
             let received = DATAGRAM.with_borrow_mut(|buffer| {
                 let (count, from) = listener.get_ref().recv_from(buffer)?;
-                if let Some(flow) = flows.get(&from).filter(|flow| !flow.stop.said()) {
-                    up.take(flow, &buffer[..count]);
+                let known = lock(&flows).get(&from).cloned();
+                if let Some(flow) = known {
+                    up.take(&flow, &buffer[..count]);
                     return std::io::Result::Ok(None);
                 }
                 Ok(Some((from, buffer[..count].to_vec())))
@@ -83,10 +87,17 @@ async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>
             match received {
                 Ok(None) => {}
                 Ok(Some((from, bytes))) => {
-                    make_room(&mut flows);
                     if let Some(flow) = open(proxy, from, stop).await {
-                        flows.insert(from, flow.clone());
-                        smol::spawn(answers(flow.clone(), down.clone(), stop.clone())).detach();
+                        enter(&flows, &flow);
+                        let (flow, flows, down, stop) = (flow.clone(), flows.clone(), down.clone(), stop.clone());
+                        let job = async move {
+                            or(answers(&flow, &down), or(stop.heard(), flow.stop.heard())).await;
+                            leave(&flows, &flow);
+                        };
+                        smol::spawn(job).detach();
+                    }
+                    let flow = lock(&flows).get(&from).cloned();
+                    if let Some(flow) = flow {
                         up.take(&flow, &bytes);
                     }
                 }
@@ -99,16 +110,24 @@ async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>
     }
 }
 
-/// Forgets flows that are over, and the most silent one when there are too many.
-fn make_room(flows: &mut HashMap<SocketAddr, Arc<Flow>>) {
-    flows.retain(|_, flow| !flow.stop.said());
-    if flows.len() < FLOWS {
-        return;
+/// One flow more, in the place of the most silent one when there are too many.
+fn enter(flows: &Flows, flow: &Arc<Flow>) {
+    let mut flows = lock(flows);
+    if flows.len() >= FLOWS {
+        let oldest = flows.values().min_by_key(|flow| flow.alive.load(Ordering::Relaxed)).cloned();
+        if let Some(oldest) = oldest {
+            oldest.stop.say();
+            flows.remove(&oldest.client);
+        }
     }
-    let oldest = flows.values().min_by_key(|flow| flow.alive.load(Ordering::Relaxed)).cloned();
-    if let Some(oldest) = oldest {
-        oldest.stop.say();
-        flows.remove(&oldest.client);
+    flows.insert(flow.client, flow.clone());
+}
+
+/// A client that came back meanwhile has another flow, which stays.
+fn leave(flows: &Flows, flow: &Arc<Flow>) {
+    let mut flows = lock(flows);
+    if flows.get(&flow.client).is_some_and(|other| Arc::ptr_eq(other, flow)) {
+        flows.remove(&flow.client);
     }
 }
 
@@ -138,14 +157,14 @@ async fn open(proxy: &Arc<Proxy>, client: SocketAddr, stop: &Stop) -> Option<Arc
 }
 
 /// Passes a target's datagrams back to one client, until both are silent.
-async fn answers(flow: Arc<Flow>, down: Arc<Pipe>, stop: Stop) {
+async fn answers(flow: &Arc<Flow>, down: &Pipe) {
     let read = async {
         loop {
             let _ = flow.socket.readable().await; // an error shows in the reading
             for _ in 0..TURN {
                 let received = DATAGRAM.with_borrow_mut(|buffer| {
                     let count = flow.socket.get_ref().recv(buffer)?;
-                    down.take(&flow, &buffer[..count]);
+                    down.take(flow, &buffer[..count]);
                     std::io::Result::Ok(())
                 });
                 match received {
@@ -167,8 +186,7 @@ async fn answers(flow: Arc<Flow>, down: Arc<Pipe>, stop: Stop) {
             Timer::after(IDLE - silent).await;
         }
     };
-    or(or(read, idle), or(stop.heard(), flow.stop.heard())).await;
-    flow.stop.say();
+    or(read, idle).await;
 }
 
 impl Pipe {
