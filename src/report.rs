@@ -210,7 +210,7 @@ fn way(shaped: &Shaped, line: &Line) -> String {
     if line.last {
         return format!("{} bytes both ways in {:.1} s", line.bytes, line.t);
     }
-    format!("{} {}, {} connections", shaped.proxy, shaped.way, shaped.connections)
+    format!("{} {}  {} open", shaped.proxy, shaped.way, shaped.connections)
 }
 
 #[cfg(test)]

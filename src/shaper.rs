@@ -72,6 +72,7 @@ struct Waiting<T> {
 struct Flying<T> {
     due: Nanos,
     order: u64,
+    queued_us: u64,
     to: T,
     bytes: Vec<u8>,
 }
@@ -204,6 +205,7 @@ impl<T: Clone> Shaper<T> {
         self.flying -= flying.bytes.len();
         self.stats.packets += 1;
         self.stats.bytes += flying.bytes.len() as u64;
+        self.stats.queued_us += flying.queued_us;
         Some((flying.to, flying.bytes))
     }
 
@@ -262,7 +264,6 @@ impl<T: Clone> Shaper<T> {
             (self.leaves, self.ready) = (None, leaves);
             if let Some(head) = self.queue.pop_front() {
                 self.queued -= head.bytes.len();
-                self.stats.queued_us += (leaves - head.arrived).max(0) as u64 / 1000;
                 self.depart(leaves, head);
             }
         }
@@ -283,7 +284,8 @@ impl<T: Clone> Shaper<T> {
         }
         self.order += 1;
         self.flying += packet.bytes.len();
-        self.flight.push(Reverse(Flying { due, order: self.order, to: packet.to, bytes: packet.bytes }));
+        let queued_us = (now - packet.arrived).max(0) as u64 / 1000;
+        self.flight.push(Reverse(Flying { due, order: self.order, queued_us, to: packet.to, bytes: packet.bytes }));
     }
 }
 

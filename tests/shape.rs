@@ -178,18 +178,26 @@ fn a_delay_is_added_each_way() {
 
 #[test]
 fn connections_that_come_and_go_leave_nothing() {
+    const CLIENTS: usize = 10_000;
     let (listener, to) = listener();
     let (mut shape, address) = shape(&to, &["--delay", "1ms"]);
-    let drain = std::thread::spawn(move || listener.incoming().take(3000).for_each(drop));
-    for n in 0..3000 {
+    api(&mut shape); // the last socket that it opens for itself
+    let fd = format!("/proc/{}/fd", shape.id());
+    let files = || std::fs::read_dir(&fd).unwrap().count();
+    let before = files();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    for n in 0..CLIENTS {
         let client = connect(&address);
         if n % 3 == 0 {
             SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
         }
     }
+    let until = Instant::now() + LIMIT;
+    while files() > before && Instant::now() < until {
+        shape.stats(|line| line["way"] == "up");
+    }
+    assert!(files() <= before, "{} files, {before} at first", files());
     shape.stats(|line| line["connections"] == 0);
-    drop(shape);
-    drop(drain);
 }
 
 #[test]

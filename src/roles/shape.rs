@@ -40,8 +40,9 @@ use proxy::{Protocol, Spec};
 ///   vstream shape --script rfc8867-5.1 --scale 20           a capacity that changes
 ///   vstream shape --tc eth0 --delay 50ms --dry-run          the same by the kernel, needs root
 ///
-/// All settings hold for each direction, one way: --delay 50ms adds 100 ms to the round trip. On tcp a lost segment is
-/// the delay of its retransmission (a round trip and 200 ms, doubling), and nothing is reordered, doubled or damaged.
+/// Settings hold for each direction, one way: --delay 50ms adds 100 ms to the round trip.
+/// On tcp nothing is reordered, doubled or damaged, and a lost segment is the delay of its
+/// retransmission: a round trip and 200 ms, doubling.
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct ShapeArgs {

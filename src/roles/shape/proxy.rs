@@ -1,5 +1,6 @@
 //! One proxy: where it listens, whom it calls, what it does to what passes. Changes hold at once for live connections.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -19,6 +20,7 @@ use crate::shaper::pacer::Pacer;
 use crate::shaper::settings::Settings;
 use crate::stats::{Board, Peer};
 use crate::stop::Stop;
+use crate::transports::tcp as tcp_transport;
 
 /// What passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,13 +182,13 @@ impl Proxy {
         if protocol != Protocol::Udp {
             let listener = sockets::listen_tcp(&on).await?;
             on = local(&on, listener.get_ref().local_addr()?);
-            urls.push(format!("tcp://{}", shown(&on.host, on.port)));
+            urls.push(format!("tcp://{}", dialled(&on)));
             tasks.push(smol::spawn(tcp::serve(self.clone(), listener, stop.clone())));
         }
         if protocol != Protocol::Tcp {
             let socket = sockets::listen_udp(&on).await?;
             on = local(&on, socket.get_ref().local_addr()?);
-            urls.push(format!("udp://{}", shown(&on.host, on.port)));
+            urls.push(format!("udp://{}", dialled(&on)));
             tasks.push(smol::spawn(udp::serve(self.clone(), socket, stop.clone())));
         }
         *running = Some(Running { stop, tasks });
@@ -211,4 +213,12 @@ impl Proxy {
 fn local(asked: &Endpoint, bound: std::net::SocketAddr) -> Endpoint {
     let host = if asked.host.is_empty() { bound.ip().to_string() } else { asked.host.clone() };
     Endpoint { host, port: bound.port(), ..asked.clone() }
+}
+
+/// What a peer can dial: this machine's own address where every interface is listened on.
+fn dialled(on: &Endpoint) -> String {
+    match on.host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => shown(&tcp_transport::own_address(), on.port),
+        _ => shown(&on.host, on.port),
+    }
 }
