@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::clock;
+use crate::greet::printable;
 use crate::log;
 use crate::stats::{Board, Line, Shaped};
 
@@ -210,7 +211,7 @@ fn way(shaped: &Shaped, line: &Line) -> String {
     if line.last {
         return format!("{} bytes both ways in {:.1} s", line.bytes, line.t);
     }
-    format!("{} {}  {} open", shaped.proxy, shaped.way, shaped.connections)
+    format!("{} {}  {} open", printable(&shaped.proxy), shaped.way, shaped.connections)
 }
 
 #[cfg(test)]

@@ -235,7 +235,9 @@ impl<T: Clone> Shaper<T> {
         let lossy = self.settings.loss > 0.0 || self.settings.burst_loss.is_some() || self.settings.corrupt > 0.0;
         let even = self.rate().map_or(PIECE, |rate| Queue::Time(EVEN).bytes(rate).clamp(SEGMENT, PIECE));
         let piece = if lossy { SEGMENT } else { even };
-        if self.space() >= piece || self.is_empty() { piece } else { 0 }
+        // A queue that is shorter than a piece must not keep the bottleneck idle.
+        let alone = self.queue.is_empty() && HELD.saturating_sub(self.held()) >= piece;
+        if alone || self.space() >= piece { piece } else { 0 }
     }
 
     /// The narrower of both rates.

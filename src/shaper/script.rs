@@ -39,6 +39,8 @@ pub enum Change {
 
 /// More events than an hour at ten a second has would be a trace.
 const EVENTS: usize = 36_000;
+/// Shorter rounds would be jitter, and keep a processor busy.
+const ROUND: Duration = Duration::from_millis(100);
 /// A line that is longer is no line of a script.
 const LINE: usize = 1000;
 
@@ -109,7 +111,8 @@ impl Script {
         }
         let rest: Vec<&str> = words.collect();
         let change = match rest[..] {
-            ["repeat"] if way == Way::Both && !at.is_zero() => {
+            ["repeat"] if at < ROUND => return Err("a round takes 100 ms at least".to_string()),
+            ["repeat"] if way == Way::Both => {
                 self.repeat = Some(at);
                 return Ok(());
             }
@@ -245,7 +248,7 @@ mod tests {
             ("at 2s loss 1%\nat 1s loss 2%", "line 2: times must not go back"),
             ("at soon loss 1%", "line 1: unknown unit"),
             ("at 1s profile 9g", "line 1: unknown profile"),
-            ("at 0s repeat", "line 1: "),
+            ("at 0s loss 1%\nat 1us repeat", "line 2: a round takes"),
         ] {
             let error = Script::parse(bad, 1.0).unwrap_err();
             assert!(error.starts_with(why), "{bad:?}: {error}");

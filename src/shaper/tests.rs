@@ -69,6 +69,21 @@ fn a_rate_is_kept_from_100_kbit_to_a_gigabit() {
 }
 
 #[test]
+fn a_short_queue_and_a_delay_do_not_lower_a_streams_rate() {
+    let mut shaper = shaper(Carrier::Stream, "rate=100kbit,queue=10ms,delay=200ms");
+    let (mut now, mut bytes) = (ms(0), 0);
+    while now <= ms(10_200) {
+        bytes += std::iter::from_fn(|| shaper.pop(now)).map(|(_, b)| b.len()).sum::<usize>();
+        while shaper.room() > 0 {
+            let size = shaper.room();
+            shaper.push(now, 0, vec![0; size]);
+        }
+        now = shaper.wake().unwrap();
+    }
+    assert!((122_000..128_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn a_full_queue_drops_its_tail_by_time_and_by_bytes() {
     for queue in ["100ms", "12500B"] {
         let mut shaper = shaper(Carrier::Datagrams, &format!("rate=1mbit,queue={queue}"));
