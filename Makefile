@@ -7,6 +7,8 @@ BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev
 TEST_PACKAGES = ffmpeg libjpeg-turbo-progs xvfb xauth xdotool x11-utils jwm imagemagick
 # Toxiproxy's clients, which the API of shape is held against; they go to target/clients.
 TEST_PACKAGES += python3 python3-pip nodejs npm
+# A browser for the pages, and Prometheus' own reader of its format.
+TEST_PACKAGES += chromium curl python3-prometheus-client
 # rustfmt does not follow modules that a macro declares.
 LISTED = $(filter-out src/transports/mod.rs,$(wildcard src/transports/*.rs))
 

@@ -199,7 +199,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__recv)
-            opts="-v -q -h --listen --from --play --playout --save --output --raw --stay --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --listen --from --play --playout --save --output --raw --stay --http --allow-origin --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -227,6 +227,14 @@ _vstream() {
                     ;;
                 --raw)
                     COMPREPLY=($(compgen -W "i420" -- "${cur}"))
+                    return 0
+                    ;;
+                --http)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --stats)
@@ -261,7 +269,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__send)
-            opts="-v -q -h --to --listen --from --raw --size --fps --quality --codec --gate --every-frame --loop --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --to --listen --from --raw --size --fps --quality --codec --gate --every-frame --loop --http --allow-origin --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -300,6 +308,14 @@ _vstream() {
                     return 0
                     ;;
                 --gate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --http)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-origin)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -42,6 +42,8 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l quality -d 'JPE
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l codec -d 'How frames are coded' -r -f -a "jpeg\t'For cameras and films'
 lz4\t'For screens and figures: every pixel as it was, several times the bytes of JPEG where the picture moves'"
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
 csv\t'A header, then a line a second'
@@ -62,6 +64,8 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l playout -d 'Hol
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
 csv\t'A header, then a line a second'

@@ -94,6 +94,20 @@ pub struct Board {
     whole: Mutex<Whole>,
     peers: Mutex<Vec<Arc<Peer>>>,
     other: Mutex<Option<Lines>>,
+    /// Who looks on over HTTP: no peers of the stream, so they have no lines of their own.
+    viewers: Mutex<Vec<Arc<Peer>>>,
+}
+
+/// One who looks on over HTTP, for as long as this is kept.
+pub struct Viewer {
+    board: Arc<Board>,
+    pub peer: Arc<Peer>,
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        lock(&self.board.viewers).retain(|v| !Arc::ptr_eq(v, &self.peer));
+    }
 }
 
 /// Figures that belong to no peer.
@@ -140,6 +154,9 @@ pub struct Link {
     pub lost: u64,
 }
 
+/// The role whose peers watch.
+const SENDER: &str = "send";
+
 /// Frames on their way from the source to a link that keeps up: one in the encoder, one in each slot.
 const WAITING: u64 = 3;
 
@@ -151,13 +168,8 @@ impl Peer {
 
 impl Board {
     pub fn new(role: &'static str) -> Arc<Board> {
-        Arc::new(Board {
-            role,
-            started: clock::now(),
-            whole: Mutex::default(),
-            peers: Mutex::default(),
-            other: Mutex::default(),
-        })
+        let (whole, peers, viewers, other) = Default::default();
+        Arc::new(Board { role, started: clock::now(), whole, peers, viewers, other })
     }
 
     pub fn whole(&self) -> MutexGuard<'_, Whole> {
@@ -174,6 +186,23 @@ impl Board {
         let peer = Arc::new(Peer { name: name.to_string(), inner: Mutex::default() });
         lock(&self.peers).push(peer.clone());
         peer
+    }
+
+    pub fn view(self: &Arc<Self>, name: &str) -> Viewer {
+        let peer = Arc::new(Peer { name: name.to_string(), inner: Mutex::default() });
+        lock(&self.viewers).push(peer.clone());
+        Viewer { board: self.clone(), peer }
+    }
+
+    /// One line for each viewer, as `lines` for peers.
+    pub fn viewer_lines(&self, now: Time) -> Vec<Line> {
+        let viewers = lock(&self.viewers).clone();
+        viewers.iter().map(|viewer| with_peer(Line { role: self.role, ..Line::default() }, viewer, now)).collect()
+    }
+
+    /// Whether somebody takes what a source gives.
+    pub fn attended(&self) -> bool {
+        self.peers() > 0 || (self.role == SENDER && !lock(&self.viewers).is_empty())
     }
 
     pub fn leave(&self, peer: &Arc<Peer>) {
@@ -257,6 +286,12 @@ impl Board {
         line
     }
 
+    /// Who watches: receivers and browsers of a sender; browsers alone elsewhere.
+    fn watching(&self) -> Option<usize> {
+        let viewers = lock(&self.viewers).len();
+        if self.role == SENDER { Some(self.peers() + viewers) } else { (viewers > 0).then_some(viewers) }
+    }
+
     fn base(&self, now: Time) -> Line {
         let whole = self.whole();
         Line {
@@ -267,7 +302,7 @@ impl Board {
             dropped: whole.dropped,
             quality: whole.quality,
             size: whole.size.map(|(w, h)| format!("{w}x{h}")),
-            viewers: (self.role == "send").then(|| self.peers()),
+            viewers: self.watching(),
             encode_ms: whole.encode_ms.recent(now).map(round),
             decode_ms: whole.decode_ms.recent(now).map(round),
             stale_pct: whole.stale_pct.recent(now).map(round),

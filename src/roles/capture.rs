@@ -44,6 +44,9 @@ impl Sender {
                     if self.about.every_frame {
                         smol::block_on(or(async { _ = shots.until_wanted().await }, self.job.stop.heard()));
                     }
+                    if !self.control.admits(shot.captured) {
+                        continue;
+                    }
                     shots.put((seq, shot));
                     seq += 1;
                     self.job.board.whole().position = seq;
@@ -90,6 +93,7 @@ impl Sender {
                 },
             );
             let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
+            coder = self.control.renewed().unwrap_or(coder);
             let begun = clock::now();
             match coder.encode(shot.image, seq, shot.captured) {
                 Ok((coded, size)) => {

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use async_io::Async;
 use clap::Args;
+use smol::future::or;
 
 use super::Job;
 use crate::endpoint::Endpoint;
 use crate::transports::tcp;
 use crate::web::access::{self, Access};
+use crate::web::live::{Control, Live};
+use crate::web::sizes::Sizes;
+use crate::web::views::{Origin, Views};
 use crate::web::{Site, server};
 
 /// The usual port of a program's pages.
@@ -80,6 +84,15 @@ impl Door {
     fn port(&self) -> u16 {
         self.listener.get_ref().local_addr().map_or(0, |a| a.port())
     }
+}
+
+/// Serves the page of a live stream until the job ends.
+pub fn show(job: &Arc<Job>, door: Door, origins: Vec<String>, origin: Origin, control: Option<Arc<dyn Control>>) {
+    let views = Arc::new(Views::new(origin));
+    let live = Live { views: views.clone(), board: job.board.clone(), control, sizes: Sizes::default() };
+    let stop = job.stop.clone();
+    job.spawn(async move { or(views.run(), stop.heard()).await });
+    door.serve(job, origins, Arc::new(live));
 }
 
 #[cfg(test)]

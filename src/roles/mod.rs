@@ -23,6 +23,7 @@ use crate::units;
 
 pub mod calls;
 mod capture;
+mod control;
 pub mod devices;
 pub mod http;
 pub mod output;
@@ -185,7 +186,7 @@ async fn watchdog(job: Arc<Job>, timeout: Duration) {
     const LOOK: Duration = Duration::from_millis(50);
     while !job.stop.said() {
         job.stop.pause(LOOK).await;
-        if job.board.peers() > 0 && !job.asking.load(Ordering::Relaxed) {
+        if job.board.attended() && !job.asking.load(Ordering::Relaxed) {
             job.alive();
         }
         let alive = *lock(&job.alive);

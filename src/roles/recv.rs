@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::calls::{dial, hello, listen, refuse, serve};
+use super::http::{self, HttpArgs};
 use super::output::{self, Output};
 use super::window;
 use super::{Common, Job};
@@ -25,6 +26,7 @@ use crate::playout;
 use crate::stop::Stop;
 use crate::transports::Listener;
 use crate::watch::{End, watch};
+use crate::web::views;
 use crate::{clock, transports};
 
 /// Receive video and show, save or pass it on
@@ -33,6 +35,7 @@ use crate::{clock, transports};
 ///   vstream recv --play                                 wait for a sender and show it
 ///   vstream recv --from HOST --play --save frames       call one that listens; also keep each frame
 ///   vstream recv --output film.avi --duration 1m
+///   vstream recv --http :8080                           on a page, for every browser in reach
 ///   vstream recv --output - --raw i420 | YOUR-PROGRAM
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
@@ -61,6 +64,8 @@ pub struct RecvArgs {
     /// Wait for the next stream when one is over
     #[arg(long)]
     pub stay: bool,
+    #[command(flatten)]
+    pub http: HttpArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -124,6 +129,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
         Some(_) => None,
         None => Some(smol::block_on(listen(&job, &args.listening()))?),
     };
+    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
     let mut outputs = match receiver.outputs(&args) {
         Err(_) if job.stop.said() => return smol::block_on(job.ended()), // stopped while a pipe waited for its reader
         opened => opened?,
@@ -131,6 +137,12 @@ pub fn run(args: RecvArgs) -> Result<()> {
     let screen = receiver.window(&args, &mut outputs)?;
     if outputs.is_empty() {
         outputs.push(Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: playout::Mode::Off });
+    }
+    if let Some(door) = door {
+        let me = receiver.clone();
+        let subscribe = Box::new(move || me.frames.subscribe());
+        let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
+        http::show(&job, door, args.http.allow_origin.clone(), origin, None);
     }
     let outputs = output::start(&job, &receiver.frames, outputs);
     let network = {

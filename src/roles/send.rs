@@ -9,6 +9,8 @@ use clap::Args;
 use smol::future::or;
 
 use super::calls::{dial, hello, listen, refuse, serve};
+use super::control::Control;
+use super::http::{self, HttpArgs};
 use super::{Common, Job};
 use crate::codec::coder::{Codec, Coder, Wanted};
 use crate::codec::gate;
@@ -25,6 +27,7 @@ use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::publish::{End, Feed, publish};
 use crate::stop::Stop;
 use crate::transports::Listener;
+use crate::web::views;
 use crate::{transports, units};
 
 /// Send video to one or more receivers
@@ -35,11 +38,12 @@ use crate::{transports, units};
 ///   vstream send --from 'test?size=1920x1080' --listen :9000
 ///   ffmpeg -i IN -f yuv4mpegpipe - | vstream send --from - --to HOST
 ///   vstream send --from http://camera/stream --to A --to B --quality 60 --size 720p
+///   vstream send --http                                 the camera on a page, http://127.0.0.1:8080/
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct SendArgs {
     /// Receiver to call; more than once for several, each at its own pace
-    #[arg(long, value_name = "URL", value_parser = transports::dialled, required_unless_present = "listen")]
+    #[arg(long, value_name = "URL", value_parser = transports::dialled, required_unless_present_any = ["listen", "http"])]
     pub to: Vec<Endpoint>,
     /// Wait for receivers to call, here
     #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "to")]
@@ -72,6 +76,8 @@ pub struct SendArgs {
     #[arg(long = "loop")]
     pub looped: bool,
     #[command(flatten)]
+    pub http: HttpArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -80,6 +86,7 @@ pub struct Sender {
     pub job: Arc<Job>,
     pub frames: Fanout<Frame>,
     pub about: About,
+    pub control: Arc<Control>,
     /// The source gave its last image; all of them are encoded.
     pub over: Stop,
     pub encoded: Stop,
@@ -94,6 +101,7 @@ pub fn run(args: SendArgs) -> Result<()> {
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
     let listener = args.listen.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
+    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
     let source = match devices::open(&name, &wish, &job.stop) {
         Err(_) if job.stop.said() => return smol::block_on(job.ended()),
         opened => opened.map_err(fault::of_device)?,
@@ -107,6 +115,7 @@ pub fn run(args: SendArgs) -> Result<()> {
     let sender = Arc::new(Sender {
         frames: Fanout::new(args.every_frame),
         about: About { rate: about.rate.or(args.fps), every_frame: args.every_frame },
+        control: Arc::new(Control::new(wanted.clone())),
         job: job.clone(),
         over: Stop::default(),
         encoded: Stop::default(),
@@ -123,6 +132,9 @@ pub fn run(args: SendArgs) -> Result<()> {
         std::thread::spawn(move || sender.encode(images, coder))
     };
     let ended = smol::block_on(async {
+        if let Some(door) = door {
+            sender.show(door, args.http.allow_origin.clone());
+        }
         sender.clone().connect(args, listener);
         job.ended().await
     });
@@ -152,6 +164,10 @@ impl Sender {
                 or(guests, finished).await;
             }));
         }
+        if args.http.http.is_some() {
+            let encoded = self.encoded.clone();
+            calls.push(smol::spawn(async move { encoded.heard().await }));
+        }
         for to in args.to {
             self.job.board.whole().stream = Some(to.name().to_string());
             calls.push(smol::spawn(self.clone().call(to)));
@@ -163,6 +179,17 @@ impl Sender {
             }
             job.stop.say();
         });
+    }
+
+    /// Serves the stream to browsers.
+    fn show(self: &Arc<Self>, door: http::Door, origins: Vec<String>) {
+        let me = self.clone();
+        let origin = views::Origin {
+            subscribe: Box::new(move || me.frames.subscribe()),
+            eager: self.about.every_frame,
+            over: self.over.clone(),
+        };
+        http::show(&self.job, door, origins, origin, Some(self.control.clone()));
     }
 
     /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies.

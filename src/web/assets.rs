@@ -19,6 +19,12 @@ pub const CSS: &str = "text/css; charset=utf-8";
 pub const JS: &str = "text/javascript; charset=utf-8";
 pub const SVG: &str = "image/svg+xml";
 
+/// What more than one page uses.
+pub static STYLE: Asset = Asset { path: "/style.css", kind: CSS, data: include_bytes!("../../web/style.css") };
+pub static CHART: Asset = Asset { path: "/chart.js", kind: JS, data: include_bytes!("../../web/chart.js") };
+pub static VIDEO: Asset = Asset { path: "/video.js", kind: JS, data: include_bytes!("../../web/video.js") };
+pub static ICON: Asset = Asset { path: "/icon.svg", kind: SVG, data: include_bytes!("../../web/icon.svg") };
+
 /// Nothing from elsewhere, nothing inline, and no page around ours.
 const POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";

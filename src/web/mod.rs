@@ -11,8 +11,14 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 pub mod access;
 pub mod assets;
+pub mod live;
+pub mod metrics;
+pub mod multipart;
 pub mod reply;
 pub mod server;
+pub mod sizes;
+pub mod state;
+pub mod views;
 
 /// A request whose body has been read, with its `Peer` among the extensions.
 pub type Request = hyper::Request<Bytes>;

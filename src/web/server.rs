@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A peer that takes nothing for so long is gone.
 const GONE: Duration = Duration::from_secs(30);
 /// What may wait in the kernel unsent: the rest waits with us, where a newer frame can replace it.
-const UNSENT: u32 = 64 << 10;
+const UNSENT: u32 = 16 << 10;
 /// Out of file descriptors, most likely: asking again at once would spin.
 const AGAIN: Duration = Duration::from_millis(100);
 

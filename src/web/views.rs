@@ -1,0 +1,103 @@
+//! The frames of a role for browsers: each viewer has its own newest frame, a slow one delays nobody, and where nobody
+//! looks nothing is asked of the role.
+
+use std::sync::Mutex;
+
+use anyhow::Result;
+use bytes::Bytes;
+use smol::future::or;
+
+use crate::clock;
+use crate::codec;
+use crate::fanout::Fanout;
+use crate::fault;
+use crate::frame::Frame;
+use crate::latest::Latest;
+use crate::lock::lock;
+use crate::meter::Meter;
+use crate::segments::{Coded, Form};
+use crate::stop::Stop;
+
+/// Where a role's frames come from, and how it wants to be asked for them.
+pub struct Origin {
+    pub subscribe: Box<dyn Fn() -> Latest<Frame> + Send + Sync>,
+    /// Frames come anyway, or wait for all who take them: they are taken at once. Else one is asked for when a viewer
+    /// wants one, so that none is made in vain.
+    pub eager: bool,
+    /// The role has nothing new to give: what it still has is taken at once.
+    pub over: Stop,
+}
+
+pub struct Views {
+    origin: Origin,
+    frames: Fanout<Frame>,
+    passed: Mutex<Meter>,
+}
+
+/// The JPEG of a frame that viewers get.
+pub fn jpeg(frame: &Frame) -> Bytes {
+    frame.coded.bytes.clone()
+}
+
+/// A frame as browsers know it. What is packed without loss is encoded once for all, apart from the tasks.
+async fn as_jpeg(frame: Frame) -> Result<Frame> {
+    match frame.coded.head.form {
+        Form::Whole | Form::Tiles => Ok(frame),
+        Form::Lz4 => {
+            smol::unblock(move || Ok(Frame { coded: Coded::whole(codec::as_jpeg(&frame.coded)?, frame.seq), ..frame }))
+                .await
+        }
+    }
+}
+
+impl Views {
+    pub fn new(origin: Origin) -> Views {
+        Views { origin, frames: Fanout::new(false), passed: Mutex::default() }
+    }
+
+    /// A viewer's frames, from now on.
+    pub fn subscribe(&self) -> Latest<Frame> {
+        self.frames.subscribe()
+    }
+
+    /// Frames a second that viewers are offered now.
+    pub fn fps(&self) -> f64 {
+        lock(&self.passed).fps(clock::now())
+    }
+
+    /// Passes the role's frames to the viewers, while there are any, until there are no more frames.
+    pub async fn run(&self) {
+        loop {
+            self.frames.until_read().await;
+            let frames = (self.origin.subscribe)();
+            let passing = async {
+                self.pass(frames).await;
+                true
+            };
+            let left = async {
+                self.frames.until_alone().await;
+                false
+            };
+            if or(passing, left).await {
+                break;
+            }
+        }
+        self.frames.close();
+    }
+
+    async fn pass(&self, mut frames: Latest<Frame>) {
+        loop {
+            if !self.origin.eager {
+                or(self.frames.until_wanted(), self.origin.over.heard()).await;
+            }
+            let Some(frame) = frames.next().await else { return };
+            match as_jpeg(frame).await {
+                Ok(frame) => {
+                    lock(&self.passed).add(clock::now(), jpeg(&frame).len());
+                    self.frames.put(frame);
+                }
+                Err(error) => log::debug!("a frame is not shown: {}", fault::line(&error)),
+            }
+        }
+    }
+}
