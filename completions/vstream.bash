@@ -351,7 +351,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__shape)
-            opts="-v -q -h --listen --to --udp --both --delay --jitter --distribution --loss --burst-loss --reorder --duplicate --corrupt --rate --queue --up --down --profile --trace --script --scale --config --seed --http --allow-origin --tc --dry-run --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --listen --to --udp --both --delay --jitter --distribution --loss --burst-loss --reorder --duplicate --corrupt --rate --queue --up --down --profile --trace --script --scale --config --seed --http --allow-origin --monitor --open --tc --dry-run --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -442,6 +442,10 @@ _vstream() {
                     return 0
                     ;;
                 --allow-origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --monitor)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

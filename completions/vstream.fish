@@ -100,8 +100,9 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -l script -d 'Cha
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l scale -d 'Multiply the script\'s rates' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l config -d 'Proxies and toxics as JSON, as for POST /populate; read again at SIGHUP' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l seed -d 'Repeat the same chances' -r
-complete -c vstream -n "__fish_vstream_using_subcommand shape" -l http -d 'Serve the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l http -d 'Serve the panel and the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l monitor -d 'Show the stream of a send or recv that serves --http here; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l tc -d 'Shape what leaves by this device with the kernel\'s netem and tbf instead (root)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
@@ -114,6 +115,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -l duration -d 'E
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l udp -d 'Pass datagrams instead of tcp'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l both -d 'Pass tcp and datagrams, on the same port'
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l open -d 'Open the panel in a browser'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l dry-run -d 'Only print the commands of --tc'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'

@@ -60,7 +60,7 @@ export class Chart {
     const values = this.series.map((one) => one.points.at(-1)?.[1] ?? null);
     const text = values.map((value) => this.format(value)).join(" / ");
     const small = Object.assign(document.createElement("small"), { textContent: `${this.unit} ${note}`.trim() });
-    this.now.replaceChildren(text, small);
+    this.now.replaceChildren(Object.assign(document.createElement("span"), { textContent: text }), small);
     this.canvas.setAttribute("aria-label", `${this.title}: ${text} ${this.unit}`);
   }
 

@@ -18,6 +18,8 @@ use crate::web::access;
 
 pub mod api;
 mod lines;
+mod monitor;
+mod panel;
 mod proxies;
 mod proxy;
 mod sockets;
@@ -28,6 +30,8 @@ mod timeline;
 mod toxic;
 mod udp;
 
+use api::Api;
+use panel::Panel;
 use proxies::Proxies;
 use proxy::{Protocol, Spec};
 
@@ -37,6 +41,7 @@ use proxy::{Protocol, Spec};
 ///   vstream shape --delay 50ms --loss 1%                    127.0.0.1:9001 → 127.0.0.1:9000, tcp
 ///   vstream shape --udp --listen :5000 --to HOST:5000 --rate 5mbit --jitter 10ms
 ///   vstream shape --profile 3g --down 'rate=2mbit'          what each direction does on its own
+///   vstream shape --monitor :8080 --open                    sliders and charts, and the picture of `recv --http`
 ///   vstream shape --script rfc8867-5.1 --scale 20           a capacity that changes
 ///   vstream shape --tc eth0 --delay 50ms --dry-run          the same by the kernel, needs root
 ///
@@ -112,12 +117,18 @@ pub struct ShapeArgs {
     /// Repeat the same chances
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Serve the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]
+    /// Serve the panel and the Toxiproxy v2 API here [default: 127.0.0.1:8474, where it is free]
     #[arg(long, value_name = "ADDR", value_parser = |v: &str| address_or(v, API), help_heading = "Browser")]
     pub http: Option<Endpoint>,
     /// Let pages of this origin (http://host:port) read and change what is served; more than once for several
     #[arg(long, value_name = "ORIGIN", value_parser = access::origin, help_heading = "Browser")]
     pub allow_origin: Vec<String>,
+    /// Show the stream of a send or recv that serves --http here; more than once for several
+    #[arg(long, value_name = "URL", value_parser = monitor::address, help_heading = "Browser")]
+    pub monitor: Vec<Endpoint>,
+    /// Open the panel in a browser
+    #[arg(long, help_heading = "Browser")]
+    pub open: bool,
     /// Shape what leaves by this device with the kernel's netem and tbf instead (root)
     #[arg(long, value_name = "DEV", value_parser = device, conflicts_with_all = ["listen", "to", "udp", "both", "config"])]
     pub tc: Option<String>,
@@ -332,9 +343,16 @@ async fn serve(job: &Arc<Job>, args: &ShapeArgs, proxies: &Arc<Proxies>) -> Resu
         None => address_or("", API).map_err(|why| anyhow!(why))?,
     };
     match http::open(&on).await {
-        Ok(door) => door.serve(job, args.allow_origin.clone(), Arc::new(api::Api { proxies: proxies.clone() })),
-        Err(error) if args.http.is_some() => return Err(error),
-        Err(error) => log::warn!("there is no API: {}: --http ADDR chooses another place", fault::line(&error)),
+        Ok(door) => {
+            let url = door.url.clone();
+            let panel = Panel { api: Api { proxies: proxies.clone() }, monitors: args.monitor.clone() };
+            door.serve(job, args.allow_origin.clone(), Arc::new(panel));
+            if args.open {
+                panel::open(&url);
+            }
+        }
+        Err(error) if args.http.is_some() || args.open => return Err(error),
+        Err(error) => log::warn!("there is no panel and no API: {}: --http ADDR chooses a place", fault::line(&error)),
     }
     Ok(())
 }

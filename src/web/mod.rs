@@ -11,6 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 pub mod access;
 pub mod assets;
+pub mod client;
 pub mod live;
 pub mod metrics;
 pub mod multipart;

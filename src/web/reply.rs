@@ -13,7 +13,7 @@ use super::{Body, Response};
 pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const JSON: &str = "application/json";
 
-/// A whole body, never cached: figures and pictures are of the moment.
+/// A whole body.
 pub fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response {
     response(status, kind, Full::new(body.into()).map_err(|never| match never {}).boxed_unsync())
 }
@@ -72,7 +72,11 @@ pub fn with(mut response: Response, name: HeaderName, value: &'static str) -> Re
 fn response(status: StatusCode, kind: &'static str, body: Body) -> Response {
     let mut response = Head::new(body);
     *response.status_mut() = status;
-    let response = with(response, CONTENT_TYPE, kind);
+    fresh(with(response, CONTENT_TYPE, kind))
+}
+
+/// Not to be cached, nor to be taken for what it does not say it is.
+pub fn fresh(response: Response) -> Response {
     let response = with(response, CACHE_CONTROL, "no-store");
     with(response, X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
