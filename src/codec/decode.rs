@@ -1,4 +1,4 @@
-//! JPEG to pictures. Of a frame in segments only those are decoded that are new, stacked to strips on all cores, into the
+//! JPEG to pictures. Of a frame in segments only those are decoded that are new, in strips on all cores, into the
 //! picture that stands; any other JPEG is decoded whole. Both give the same pixels.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use zune_core::bytestream::ZCursor;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use crate::codec::tiles::{Grid, Stacked, parts};
+use crate::codec::tiles::{Grid, Strip, parts};
 use crate::codec::{jpeg, lossless, size};
 use crate::frame::Frame;
 use crate::guard::guarded;
@@ -73,7 +73,7 @@ fn empty(coded: &Coded) -> Result<Picture> {
 /// Decodes these tiles into the picture. How many of them are damaged: they are left as they were.
 fn tiles(coded: &Coded, places: &[usize], picture: &mut Picture) -> Result<usize> {
     let grid = Grid::new(picture.width(), picture.height());
-    let strips: Vec<Stacked> = match coded.head.form {
+    let strips: Vec<Strip> = match coded.head.form {
         Form::Lz4 => places.par_iter().filter_map(|&place| lossless::unpack(coded, place).ok()).collect(),
         Form::Tiles => strips(coded, grid, places)?,
         Form::Whole => bail!("a picture without tiles"),
@@ -83,18 +83,19 @@ fn tiles(coded: &Coded, places: &[usize], picture: &mut Picture) -> Result<usize
     Ok(places.len() - done)
 }
 
-/// Decodes stacked segments; where one is damaged, each of its strip by itself.
-fn strips(coded: &Coded, grid: Grid, places: &[usize]) -> Result<Vec<Stacked>> {
+/// Decodes segments in strips; where one is damaged, each of its strip by itself.
+fn strips(coded: &Coded, grid: Grid, places: &[usize]) -> Result<Vec<Strip>> {
     let header = jpeg::parse(&coded.head.header)?;
     ensure!(header.is_planar_420(), "tiles that are not baseline 4:2:0");
     let decode = |tiles: &[usize]| {
-        let columns = grid.mcus_of(tiles[0]).len();
-        let jpeg = jpeg::stack(coded, &header, columns, tiles);
+        let width = grid.strip_width(tiles);
+        let jpeg = jpeg::strip(coded, &header, width, tiles);
         let planes = decode_planes(&jpeg, true)?.try_into().map_err(|_| anyhow!("tiles without three components"))?;
         let [y, cb, cr]: [Plane; 3] = planes;
-        Ok(Stacked { tiles: tiles.to_vec(), planes: [y.samples, cb.samples, cr.samples] })
+        Ok(Strip { tiles: tiles.to_vec(), width, planes: [y.samples, cb.samples, cr.samples] })
     };
-    let decoded = grid.strips(places, parts()).into_par_iter().flat_map_iter(|tiles| match decode(tiles) {
+    let strips: Vec<&[usize]> = grid.strips(places, parts()).collect();
+    let decoded = strips.into_par_iter().flat_map_iter(|tiles| match decode(tiles) {
         Ok(strip) => vec![strip],
         Err::<_, anyhow::Error>(_) => tiles.chunks(1).filter_map(|tile| decode(tile).ok()).collect(),
     });

@@ -1,4 +1,4 @@
-//! Pictures to JPEG: tiles are stacked to strips, encoded on all cores, and cut at their markers. Joined again, all tiles
+//! Pictures to JPEG: tiles are encoded in strips on all cores, and cut at their markers. Joined again, all tiles
 //! are the very bytes of one plain encoding of the whole picture with the same restart interval.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 use rayon::prelude::*;
 
 use crate::codec::jpeg;
-use crate::codec::tiles::{Grid, MCU, MCUS, STRIP_WIDTH, parts};
+use crate::codec::tiles::{Grid, MCU, MCUS, parts};
 use crate::picture::{Picture, check_size};
 use crate::segments::{Form, Head, Segment, splice};
 
@@ -26,7 +26,7 @@ pub fn head(picture: &Picture, quality: u8, version: u64) -> Result<Arc<Head>> {
     check_size(width, height)?;
     let grid = Grid::new(width, height);
     // The tables do not depend on the content: the smallest strip there is has them too.
-    let strip = Strip { picture, grid, tiles: &[0], columns: MCUS.min(grid.mcus()) }.encode(quality)?;
+    let strip = Tiles { picture, grid, tiles: &[0] }.encode(quality)?;
     let (mut header, read) = (strip.data, strip.header);
     header.truncate(read.scan);
     jpeg::resize(&mut header, &read, width, height);
@@ -36,20 +36,18 @@ pub fn head(picture: &Picture, quality: u8, version: u64) -> Result<Arc<Head>> {
 /// The segments of these tiles, which are in order.
 pub fn encode_tiles(picture: &Picture, quality: u8, tiles: &[usize], version: u64) -> Result<Vec<Segment<Bytes>>> {
     let grid = Grid::new(picture.width(), picture.height());
-    let strips = grid.strips(tiles, parts()).into_par_iter().map(|tiles| {
-        let strip = Strip { picture, grid, tiles, columns: grid.mcus_of(tiles[0]).len() };
-        Ok(strip.encode(quality)?.cut(tiles, version))
-    });
+    let strips: Vec<&[usize]> = grid.strips(tiles, parts()).collect();
+    let strips =
+        strips.into_par_iter().map(|tiles| Ok(Tiles { picture, grid, tiles }.encode(quality)?.cut(tiles, version)));
     let encoded: Vec<Vec<Segment<Bytes>>> = strips.collect::<Result<_>>()?;
     Ok(encoded.into_iter().flatten().collect())
 }
 
-/// Tiles of a picture as an image `columns` MCUs wide, a tile in each row of MCUs; the encoder asks for its lines.
-struct Strip<'a> {
+/// Tiles of a picture side by side, as an image of which the encoder asks for the lines.
+struct Tiles<'a> {
     picture: &'a Picture,
     grid: Grid,
     tiles: &'a [usize],
-    columns: usize,
 }
 
 struct Encoded {
@@ -71,10 +69,10 @@ impl Encoded {
     }
 }
 
-impl Strip<'_> {
+impl Tiles<'_> {
     fn encode(&self, quality: u8) -> Result<Encoded> {
         // About a byte in eight pixels is film at quality 80.
-        let mut data = Vec::with_capacity(1024 + self.tiles.len() * STRIP_WIDTH * MCU / 6);
+        let mut data = Vec::with_capacity(1024 + self.tiles.len() * MCUS * MCU * MCU / 6);
         let mut encoder = Encoder::new(&mut data, quality);
         encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
         encoder.set_restart_interval(MCUS as u16);
@@ -82,34 +80,29 @@ impl Strip<'_> {
         let header = jpeg::parse(&data).context("the encoder wrote a JPEG that cannot be read")?;
         Ok(Encoded { data, header })
     }
-
-    /// Runs of pixels of one tile: position in the picture and the number of MCUs that are neighbours there too.
-    fn runs(&self, row: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let first = self.tiles[row] * MCUS;
-        self.grid.runs(first..first + self.columns)
-    }
 }
-impl ImageBuffer for &Strip<'_> {
+
+impl ImageBuffer for &Tiles<'_> {
     fn get_jpeg_color_type(&self) -> JpegColorType {
         JpegColorType::Ycbcr
     }
 
     fn width(&self) -> u16 {
-        (self.columns * MCU) as u16
+        self.grid.strip_width(self.tiles) as u16
     }
 
     fn height(&self) -> u16 {
-        (self.tiles.len() * MCU) as u16
+        MCU as u16
     }
 
-    /// Appends row `y` of the strip in full resolution. The encoder then takes every second chroma sample of every
-    /// second row, so chroma samples are doubled and odd rows of them only fill space.
+    /// Appends line `y` of the strip in full resolution. The encoder then takes every second chroma sample of every
+    /// second line, so chroma samples are doubled and odd lines of them only fill space.
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let (row, line) = (usize::from(y) / MCU, usize::from(y) % MCU);
+        let line = usize::from(y);
         let [luma, cb, cr] = self.picture.planes();
         let (width, height) = (self.picture.width(), self.picture.height());
         let (chroma_width, chroma_height) = self.picture.chroma();
-        for (x, top, count) in self.runs(row) {
+        for (x, top, count) in self.tiles.iter().flat_map(|&tile| self.grid.runs(self.grid.mcus_of(tile))) {
             let at = (top + line).min(height - 1);
             extend_clamped(&mut buffers[0], &luma[at * width..][..width], x, count * MCU);
             let at = ((top + line) / 2).min(chroma_height - 1);

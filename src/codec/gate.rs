@@ -138,13 +138,19 @@ fn compare(old: &Picture, new: &Picture, grid: Grid, tile: usize, noise: [f64; 2
         for (x, y, count) in grid.runs(grid.mcus_of(tile)) {
             let (x, y, side) = (x / shrunk, y / shrunk, MCU / shrunk);
             let (right, bottom) = ((x + count * side).min(width), (y + side).min(height));
-            for (x, y) in (y..bottom).step_by(8).flat_map(|y| (x..right).step_by(8).map(move |x| (x, y))) {
-                let block = Block { a, b, stride: width, x, y, w: 8.min(right - x), h: 8.min(bottom - y) };
-                let error = f64::from(block.squared_error());
-                change.any |= error > 0.0;
-                change.sum += (error - 64.0 * noise * noise::SUM).max(0.0);
-                change.peak = change.peak.max(error / 64.0 - noise * noise::PEAK);
-                change.samples[plane.min(1)].get_or_insert_with(|| (error / 64.0, block.is_white(error)));
+            for y in (y..bottom).step_by(8) {
+                let band = Band { a, b, stride: width, y, rows: 8.min(bottom - y) };
+                for x in (x..right).step_by(16) {
+                    let errors = band.squared_errors(x, right);
+                    for error in &errors[..(right - x).div_ceil(8).min(2)] {
+                        let error = f64::from(*error);
+                        change.any |= error > 0.0;
+                        change.sum += (error - 64.0 * noise * noise::SUM).max(0.0);
+                        change.peak = change.peak.max(error / 64.0 - noise * noise::PEAK);
+                    }
+                    let first = || (f64::from(errors[0]) / 64.0, band.is_white(x, right.min(x + 8), errors[0]));
+                    change.samples[plane.min(1)].get_or_insert_with(first);
+                }
             }
         }
     }
@@ -172,50 +178,60 @@ fn keep(to: &mut Picture, from: &Picture, grid: Grid, tile: usize) {
     }
 }
 
-/// The same 8x8 samples (fewer at the edges) of two planes.
-struct Block<'a> {
+/// The same eight rows (fewer at the lower edge) of two planes.
+struct Band<'a> {
     a: &'a [u8],
     b: &'a [u8],
     stride: usize,
-    x: usize,
     y: usize,
-    w: usize,
-    h: usize,
+    rows: usize,
 }
 
-impl Block<'_> {
-    fn rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        (self.y..self.y + self.h).map(|y| {
-            let at = y * self.stride + self.x;
-            (&self.a[at..at + self.w], &self.b[at..at + self.w])
-        })
+impl Band<'_> {
+    fn rows(&self, x: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        (self.y..self.y + self.rows).map(move |y| (&self.a[y * self.stride + x..], &self.b[y * self.stride + x..]))
     }
 
-    fn squared_error(&self) -> u32 {
-        let mut sum = 0;
-        for (a, b) in self.rows() {
-            // Eight at once, as the compiler makes them one step; single ones at the edges.
-            match (<&[u8; 8]>::try_from(a), <&[u8; 8]>::try_from(b)) {
-                (Ok(a), Ok(b)) => sum += (0..8).map(|i| square(a[i], b[i])).sum::<u32>(),
-                _ => sum += a.iter().zip(b).map(|(&a, &b)| square(a, b)).sum::<u32>(),
-            }
+    /// Squared errors of two blocks side by side; what lies beyond `right` counts nothing.
+    fn squared_errors(&self, x: usize, right: usize) -> [u32; 2] {
+        let at = self.y * self.stride + x;
+        if self.rows == 8 && x + 16 <= right {
+            return squared_errors(&self.a[at..], &self.b[at..], self.stride);
         }
-        sum
+        let mut errors = [0; 2];
+        for (a, b) in self.rows(x) {
+            (0..right.min(x + 16) - x).for_each(|i| errors[i / 8] += square(a[i], b[i]) as u32);
+        }
+        errors
     }
 
     /// Whether neighbouring changes have little to do with each other, as those of noise have.
-    fn is_white(&self, error: f64) -> bool {
+    fn is_white(&self, x: usize, right: usize, error: u32) -> bool {
+        let change = |a: u8, b: u8| i32::from(a) - i32::from(b);
         let together = |(a, b): (&[u8], &[u8])| {
-            let change: Vec<i32> = a.iter().zip(b).map(|(&a, &b)| i32::from(a) - i32::from(b)).collect();
-            change.windows(2).map(|pair| f64::from(pair[0] * pair[1])).sum::<f64>()
+            let pairs = a[..right - x].windows(2).zip(b[..right - x].windows(2));
+            pairs.map(|(a, b)| change(a[0], b[0]) * change(a[1], b[1])).sum::<i32>()
         };
-        self.rows().map(together).sum::<f64>().abs() < noise::WHITE * error
+        f64::from(self.rows(x).map(together).sum::<i32>().abs()) < noise::WHITE * f64::from(error)
     }
 }
 
-fn square(a: u8, b: u8) -> u32 {
-    let d = i32::from(a) - i32::from(b);
-    (d * d) as u32
+/// Of two whole blocks. The compiler makes vectors of it, but only while it stands by itself.
+#[inline(never)]
+fn squared_errors(a: &[u8], b: &[u8], stride: usize) -> [u32; 2] {
+    let mut errors = [0; 2];
+    for (a, b) in a.chunks(stride).zip(b.chunks(stride)).take(8) {
+        let (Some(a), Some(b)) = (a.first_chunk::<16>(), b.first_chunk::<16>()) else { break };
+        for half in 0..2 {
+            errors[half] += (half * 8..half * 8 + 8).map(|i| square(a[i], b[i])).sum::<i32>();
+        }
+    }
+    errors.map(|error| error as u32)
+}
+
+fn square(a: u8, b: u8) -> i32 {
+    let change = i32::from(i16::from(a) - i16::from(b));
+    change * change
 }
 
 #[cfg(test)]

@@ -142,17 +142,17 @@ pub fn segments(data: Bytes, version: u64) -> Result<Coded> {
     })
 }
 
-/// These segments of a picture as a JPEG of its own, `columns` MCUs wide, each a row of it.
-pub fn stack(coded: &Coded, header: &Header, columns: usize, tiles: &[usize]) -> Vec<u8> {
+/// These segments of a picture side by side, as a JPEG of its own.
+pub fn strip(coded: &Coded, header: &Header, width: usize, tiles: &[usize]) -> Vec<u8> {
     let head = &coded.head.header;
     let length: usize = tiles.iter().map(|&tile| coded.segment(tile).len() + 2).sum();
     let mut out = Vec::with_capacity(head.len() + length);
     out.extend_from_slice(head);
-    resize(&mut out, header, columns * MCU, tiles.len() * MCU);
-    for (row, &tile) in tiles.iter().enumerate() {
+    resize(&mut out, header, width, MCU);
+    for (nth, &tile) in tiles.iter().enumerate() {
         out.extend_from_slice(coded.segment(tile));
-        let last = row + 1 == tiles.len();
-        out.extend_from_slice(&[0xFF, if last { EOI } else { RST0 + (row % 8) as u8 }]);
+        let last = nth + 1 == tiles.len();
+        out.extend_from_slice(&[0xFF, if last { EOI } else { RST0 + (nth % 8) as u8 }]);
     }
     out
 }

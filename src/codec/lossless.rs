@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::codec::encode::extend_clamped;
-use crate::codec::tiles::{Grid, MCU, MCUS, Stacked};
+use crate::codec::tiles::{Grid, MCU, MCUS, Strip};
 use crate::picture::{Picture, check_size};
 use crate::segments::{Coded, Form, Head, Segment};
 
@@ -64,13 +64,13 @@ fn samples(picture: &Picture, grid: Grid, tile: usize) -> Vec<u8> {
 pub fn picture(coded: &Coded) -> Result<Picture> {
     let (width, height) = size(&coded.head.header)?;
     let mut picture = Picture::new(width, height);
-    let tiles: Vec<Stacked> = (0..coded.head.count).map(|tile| unpack(coded, tile)).collect::<Result<_>>()?;
+    let tiles: Vec<Strip> = (0..coded.head.count).map(|tile| unpack(coded, tile)).collect::<Result<_>>()?;
     Grid::new(width, height).unstack(&tiles, &mut picture);
     Ok(picture)
 }
 
 /// The tile of a segment. Errors: what does not unpack to just as many samples as it has.
-pub fn unpack(coded: &Coded, tile: usize) -> Result<Stacked> {
+pub fn unpack(coded: &Coded, tile: usize) -> Result<Strip> {
     let (width, height) = size(&coded.head.header)?;
     let mcus = Grid::new(width, height).mcus_of(tile).len();
     let mut samples = vec![0; mcus * SAMPLES];
@@ -78,7 +78,7 @@ pub fn unpack(coded: &Coded, tile: usize) -> Result<Stacked> {
     ensure!(length == samples.len(), "a tile of {length} samples");
     let cr = samples.split_off(mcus * (SAMPLES - MCU * MCU / 4));
     let cb = samples.split_off(mcus * MCU * MCU);
-    Ok(Stacked { tiles: vec![tile], planes: [samples, cb, cr] })
+    Ok(Strip { tiles: vec![tile], width: mcus * MCU, planes: [samples, cb, cr] })
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Tiles: the pixels that one segment codes. Eight MCUs in raster order, so that at a row's end a tile goes on in the
-//! next row and the restart interval is 8 at every width. Stacked tiles make a strip, a picture 8 MCUs wide whose
-//! every MCU row is one segment: what is encoded or decoded apart from the rest, on another core.
+//! next row and the restart interval is 8 at every width. Tiles side by side make a strip, a picture one MCU high: what
+//! is encoded or decoded apart from the rest, on another core. (One MCU high because the decoder copies its tables for
+//! each row of MCUs: strips of tiles one below the other took a third longer.)
 
 use std::ops::Range;
+use std::slice::Chunks;
 
 use rayon::prelude::*;
 
@@ -12,10 +14,8 @@ use crate::picture::Picture;
 pub const MCUS: usize = 8;
 /// Pixels of an MCU's side in 4:2:0.
 pub const MCU: usize = 16;
-/// Pixels of a strip's width.
-pub const STRIP_WIDTH: usize = MCUS * MCU;
-/// Tiles of the tallest strip: decoders commonly limit a picture's height (8192 pixels here).
-pub const STRIP_TILES: usize = 512;
+/// Tiles of the longest strip: 8192 pixels, whose samples still fit into a core's own cache.
+const STRIP_MOST: usize = 64;
 /// Tiles of the shortest: each has a coder of its own to make, which takes as long as a tile or two.
 const STRIP_LEAST: usize = 16;
 
@@ -60,18 +60,21 @@ impl Grid {
         tile * MCUS..(tile * MCUS + MCUS).min(self.mcus())
     }
 
-    /// Cuts tiles, which are in order, into strips for about as many threads; a last tile of fewer MCUs is one by itself.
-    pub fn strips(self, tiles: &[usize], parts: usize) -> Vec<&[usize]> {
-        let (whole, rest) = tiles.split_at(tiles.partition_point(|&tile| tile < self.mcus() / MCUS));
-        let each = whole.len().div_ceil(parts).clamp(STRIP_LEAST, STRIP_TILES);
-        whole.chunks(each).chain(rest.chunks(1)).collect()
+    /// Cuts tiles, which are in order, into strips for about as many threads.
+    pub fn strips(self, tiles: &[usize], parts: usize) -> Chunks<'_, usize> {
+        tiles.chunks(tiles.len().div_ceil(parts).clamp(STRIP_LEAST, STRIP_MOST))
+    }
+
+    /// Pixels of a strip's width.
+    pub fn strip_width(self, tiles: &[usize]) -> usize {
+        tiles.iter().map(|&tile| self.mcus_of(tile).len() * MCU).sum()
     }
 
     /// Copies the tiles of strips to their places, a row of MCUs at a time on each core.
-    pub fn unstack(self, strips: &[Stacked], picture: &mut Picture) {
+    pub fn unstack(self, strips: &[Strip], picture: &mut Picture) {
         let mut places = vec![None; self.tiles()];
         for strip in strips {
-            strip.tiles.iter().enumerate().for_each(|(row, &tile)| places[tile] = Some((strip, row)));
+            strip.tiles.iter().enumerate().for_each(|(nth, &tile)| places[tile] = Some((strip, nth)));
         }
         let (width, chroma_width) = (picture.width(), picture.chroma().0);
         let [luma, cb, cr] = picture.planes_mut();
@@ -84,12 +87,11 @@ impl Grid {
             while mcu < end {
                 let (tile, within) = (mcu / MCUS, mcu % MCUS);
                 let count = (MCUS - within).min(end - mcu);
-                if let Some((strip, line)) = places[tile] {
-                    let (x, stride) = (mcu % self.columns * MCU, self.mcus_of(tile).len() * MCU);
-                    copy(&strip.planes[0], stride, line * MCU, within * MCU, luma, width, x, count * MCU);
-                    for (from, to) in [(&strip.planes[1], &mut *cb), (&strip.planes[2], &mut *cr)] {
-                        let side = MCU / 2;
-                        copy(from, stride / 2, line * side, within * side, to, chroma_width, x / 2, count * side);
+                if let Some((strip, nth)) = places[tile] {
+                    let (from, x) = ((nth * MCUS + within) * MCU, mcu % self.columns * MCU);
+                    copy(&strip.planes[0], strip.width, from, luma, width, x, count * MCU);
+                    for (samples, to) in [(&strip.planes[1], &mut *cb), (&strip.planes[2], &mut *cr)] {
+                        copy(samples, strip.width / 2, from / 2, to, chroma_width, x / 2, count * MCU / 2);
                     }
                 }
                 mcu += count;
@@ -98,19 +100,19 @@ impl Grid {
     }
 }
 
-/// Decoded tiles, one below the other.
-pub struct Stacked {
+/// Decoded tiles, side by side.
+pub struct Strip {
     pub tiles: Vec<usize>,
-    /// Y, Cb and Cr, each as wide as its tiles.
+    pub width: usize,
+    /// Y, Cb and Cr.
     pub planes: [Vec<u8>; 3],
 }
 
-/// Copies a block of `count` columns from `(from_x, from_y)` to the column `x` of a row of MCUs, cut at its edges.
-#[expect(clippy::too_many_arguments, reason = "two rectangles in two buffers")]
-fn copy(from: &[u8], stride: usize, from_y: usize, from_x: usize, to: &mut [u8], width: usize, x: usize, count: usize) {
+/// Copies `count` columns of a strip to the column `x` of a row of MCUs, cut at its edges.
+fn copy(from: &[u8], stride: usize, at: usize, to: &mut [u8], width: usize, x: usize, count: usize) {
     let count = count.min(width - x);
-    for (to, from) in to.chunks_exact_mut(width).zip(from[from_y * stride..].chunks_exact(stride)) {
-        to[x..x + count].copy_from_slice(&from[from_x..from_x + count]);
+    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(stride)) {
+        to[x..x + count].copy_from_slice(&from[at..at + count]);
     }
 }
 
