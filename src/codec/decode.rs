@@ -88,14 +88,13 @@ fn strips(coded: &Coded, grid: Grid, places: &[usize]) -> Result<Vec<Strip>> {
     let header = jpeg::parse(&coded.head.header)?;
     ensure!(header.is_planar_420(), "tiles that are not baseline 4:2:0");
     let decode = |tiles: &[usize]| {
-        let width = grid.strip_width(tiles);
-        let jpeg = jpeg::strip(coded, &header, width, tiles);
+        let (width, height) = grid.strip_size(tiles);
+        let jpeg = jpeg::strip(coded, &header, (width, height), tiles);
         let planes = decode_planes(&jpeg, true)?.try_into().map_err(|_| anyhow!("tiles without three components"))?;
         let [y, cb, cr]: [Plane; 3] = planes;
         Ok(Strip { tiles: tiles.to_vec(), width, planes: [y.samples, cb.samples, cr.samples] })
     };
-    let strips: Vec<&[usize]> = grid.strips(places, parts()).collect();
-    let decoded = strips.into_par_iter().flat_map_iter(|tiles| match decode(tiles) {
+    let decoded = grid.strips(places, parts()).into_par_iter().flat_map_iter(|tiles| match decode(tiles) {
         Ok(strip) => vec![strip],
         Err::<_, anyhow::Error>(_) => tiles.chunks(1).filter_map(|tile| decode(tile).ok()).collect(),
     });

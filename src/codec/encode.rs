@@ -9,7 +9,7 @@ use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 use rayon::prelude::*;
 
 use crate::codec::jpeg;
-use crate::codec::tiles::{Grid, MCU, MCUS, parts};
+use crate::codec::tiles::{ABREAST, Grid, MCU, MCUS, parts};
 use crate::picture::{Picture, check_size};
 use crate::segments::{Form, Head, Segment, splice};
 
@@ -36,14 +36,13 @@ pub fn head(picture: &Picture, quality: u8, version: u64) -> Result<Arc<Head>> {
 /// The segments of these tiles, which are in order.
 pub fn encode_tiles(picture: &Picture, quality: u8, tiles: &[usize], version: u64) -> Result<Vec<Segment<Bytes>>> {
     let grid = Grid::new(picture.width(), picture.height());
-    let strips: Vec<&[usize]> = grid.strips(tiles, parts()).collect();
-    let strips =
-        strips.into_par_iter().map(|tiles| Ok(Tiles { picture, grid, tiles }.encode(quality)?.cut(tiles, version)));
+    let strips = grid.strips(tiles, parts()).into_par_iter();
+    let strips = strips.map(|tiles| Ok(Tiles { picture, grid, tiles }.encode(quality)?.cut(tiles, version)));
     let encoded: Vec<Vec<Segment<Bytes>>> = strips.collect::<Result<_>>()?;
     Ok(encoded.into_iter().flatten().collect())
 }
 
-/// Tiles of a picture side by side, as an image of which the encoder asks for the lines.
+/// Tiles of a picture as a strip, an image of which the encoder asks for the lines.
 struct Tiles<'a> {
     picture: &'a Picture,
     grid: Grid,
@@ -88,21 +87,22 @@ impl ImageBuffer for &Tiles<'_> {
     }
 
     fn width(&self) -> u16 {
-        self.grid.strip_width(self.tiles) as u16
+        self.grid.strip_size(self.tiles).0 as u16
     }
 
     fn height(&self) -> u16 {
-        MCU as u16
+        self.grid.strip_size(self.tiles).1 as u16
     }
 
     /// Appends line `y` of the strip in full resolution. The encoder then takes every second chroma sample of every
     /// second line, so chroma samples are doubled and odd lines of them only fill space.
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let line = usize::from(y);
+        let (row, line) = (usize::from(y) / MCU, usize::from(y) % MCU);
+        let tiles = self.tiles.iter().skip(row * ABREAST).take(ABREAST);
         let [luma, cb, cr] = self.picture.planes();
         let (width, height) = (self.picture.width(), self.picture.height());
         let (chroma_width, chroma_height) = self.picture.chroma();
-        for (x, top, count) in self.tiles.iter().flat_map(|&tile| self.grid.runs(self.grid.mcus_of(tile))) {
+        for (x, top, count) in tiles.flat_map(|&tile| self.grid.runs(self.grid.mcus_of(tile))) {
             let at = (top + line).min(height - 1);
             extend_clamped(&mut buffers[0], &luma[at * width..][..width], x, count * MCU);
             let at = ((top + line) / 2).min(chroma_height - 1);

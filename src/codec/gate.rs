@@ -222,8 +222,8 @@ fn squared_errors(a: &[u8], b: &[u8], stride: usize) -> [u32; 2] {
     let mut errors = [0; 2];
     for (a, b) in a.chunks(stride).zip(b.chunks(stride)).take(8) {
         let (Some(a), Some(b)) = (a.first_chunk::<16>(), b.first_chunk::<16>()) else { break };
-        for half in 0..2 {
-            errors[half] += (half * 8..half * 8 + 8).map(|i| square(a[i], b[i])).sum::<i32>();
+        for (half, error) in errors.iter_mut().enumerate() {
+            *error += (half * 8..half * 8 + 8).map(|i| square(a[i], b[i])).sum::<i32>();
         }
     }
     errors.map(|error| error as u32)

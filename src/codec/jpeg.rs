@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
-use crate::codec::tiles::{Grid, MCU, MCUS};
+use crate::codec::tiles::{Grid, MCUS};
 use crate::message::HEADER_MAX;
 use crate::segments::{Coded, Form};
 
@@ -142,13 +142,13 @@ pub fn segments(data: Bytes, version: u64) -> Result<Coded> {
     })
 }
 
-/// These segments of a picture side by side, as a JPEG of its own.
-pub fn strip(coded: &Coded, header: &Header, width: usize, tiles: &[usize]) -> Vec<u8> {
+/// These segments of a picture as a JPEG of its own, of this width and height.
+pub fn strip(coded: &Coded, header: &Header, size: (usize, usize), tiles: &[usize]) -> Vec<u8> {
     let head = &coded.head.header;
     let length: usize = tiles.iter().map(|&tile| coded.segment(tile).len() + 2).sum();
     let mut out = Vec::with_capacity(head.len() + length);
     out.extend_from_slice(head);
-    resize(&mut out, header, width, MCU);
+    resize(&mut out, header, size.0, size.1);
     for (nth, &tile) in tiles.iter().enumerate() {
         out.extend_from_slice(coded.segment(tile));
         let last = nth + 1 == tiles.len();

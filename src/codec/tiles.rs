@@ -1,10 +1,8 @@
 //! Tiles: the pixels that one segment codes. Eight MCUs in raster order, so that at a row's end a tile goes on in the
-//! next row and the restart interval is 8 at every width. Tiles side by side make a strip, a picture one MCU high: what
-//! is encoded or decoded apart from the rest, on another core. (One MCU high because the decoder copies its tables for
-//! each row of MCUs: strips of tiles one below the other took a third longer.)
+//! next row and the restart interval is 8 at every width. Some tiles side by side make a strip, a picture that is encoded
+//! or decoded apart from the rest, on another core.
 
 use std::ops::Range;
-use std::slice::Chunks;
 
 use rayon::prelude::*;
 
@@ -14,8 +12,11 @@ use crate::picture::Picture;
 pub const MCUS: usize = 8;
 /// Pixels of an MCU's side in 4:2:0.
 pub const MCU: usize = 16;
-/// Tiles of the longest strip: 8192 pixels, whose samples still fit into a core's own cache.
-const STRIP_MOST: usize = 64;
+/// Tiles in a row of a strip. The decoder copies its tables for each row of MCUs, which took a third of the time with
+/// one tile in a row; long rows need buffers that the system hands out and takes back with every frame.
+pub const ABREAST: usize = 8;
+/// Tiles of the largest strip, whose luma is just below the 128 KiB that malloc asks the system for.
+const STRIP_MOST: usize = 48;
 /// Tiles of the shortest: each has a coder of its own to make, which takes as long as a tile or two.
 const STRIP_LEAST: usize = 16;
 
@@ -60,14 +61,18 @@ impl Grid {
         tile * MCUS..(tile * MCUS + MCUS).min(self.mcus())
     }
 
-    /// Cuts tiles, which are in order, into strips for about as many threads.
-    pub fn strips(self, tiles: &[usize], parts: usize) -> Chunks<'_, usize> {
-        tiles.chunks(tiles.len().div_ceil(parts).clamp(STRIP_LEAST, STRIP_MOST))
+    /// Cuts tiles, which are in order, into strips for about as many threads: whole rows, and what is left over.
+    pub fn strips(self, tiles: &[usize], parts: usize) -> Vec<&[usize]> {
+        let (whole, short) = tiles.split_at(tiles.partition_point(|&tile| tile < self.mcus() / MCUS));
+        let each = whole.len().div_ceil(parts).next_multiple_of(ABREAST).clamp(STRIP_LEAST, STRIP_MOST);
+        let (rows, rest) = whole.split_at(whole.len() - whole.len() % ABREAST);
+        rows.chunks(each).chain([rest, short]).filter(|strip| !strip.is_empty()).collect()
     }
 
-    /// Pixels of a strip's width.
-    pub fn strip_width(self, tiles: &[usize]) -> usize {
-        tiles.iter().map(|&tile| self.mcus_of(tile).len() * MCU).sum()
+    /// Pixels of a strip's width and height.
+    pub fn strip_size(self, tiles: &[usize]) -> (usize, usize) {
+        let mcus: usize = tiles.iter().take(ABREAST).map(|&tile| self.mcus_of(tile).len()).sum();
+        (mcus * MCU, tiles.len().div_ceil(ABREAST) * MCU)
     }
 
     /// Copies the tiles of strips to their places, a row of MCUs at a time on each core.
@@ -88,10 +93,12 @@ impl Grid {
                 let (tile, within) = (mcu / MCUS, mcu % MCUS);
                 let count = (MCUS - within).min(end - mcu);
                 if let Some((strip, nth)) = places[tile] {
-                    let (from, x) = ((nth * MCUS + within) * MCU, mcu % self.columns * MCU);
-                    copy(&strip.planes[0], strip.width, from, luma, width, x, count * MCU);
+                    let from = (nth % ABREAST * MCUS + within) * MCU;
+                    let (line, x) = (nth / ABREAST * MCU, mcu % self.columns * MCU);
+                    copy(&strip.planes[0], strip.width, (from, line), luma, width, x, count * MCU);
                     for (samples, to) in [(&strip.planes[1], &mut *cb), (&strip.planes[2], &mut *cr)] {
-                        copy(samples, strip.width / 2, from / 2, to, chroma_width, x / 2, count * MCU / 2);
+                        let (from, stride) = ((from / 2, line / 2), strip.width / 2);
+                        copy(samples, stride, from, to, chroma_width, x / 2, count * MCU / 2);
                     }
                 }
                 mcu += count;
@@ -100,7 +107,7 @@ impl Grid {
     }
 }
 
-/// Decoded tiles, side by side.
+/// Decoded tiles, in rows of `ABREAST`.
 pub struct Strip {
     pub tiles: Vec<usize>,
     pub width: usize,
@@ -109,10 +116,10 @@ pub struct Strip {
 }
 
 /// Copies `count` columns of a strip to the column `x` of a row of MCUs, cut at its edges.
-fn copy(from: &[u8], stride: usize, at: usize, to: &mut [u8], width: usize, x: usize, count: usize) {
+fn copy(from: &[u8], stride: usize, at: (usize, usize), to: &mut [u8], width: usize, x: usize, count: usize) {
     let count = count.min(width - x);
-    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(stride)) {
-        to[x..x + count].copy_from_slice(&from[at..at + count]);
+    for (to, from) in to.chunks_exact_mut(width).zip(from[at.1 * stride..].chunks_exact(stride)) {
+        to[x..x + count].copy_from_slice(&from[at.0..at.0 + count]);
     }
 }
 
