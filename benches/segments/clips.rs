@@ -15,16 +15,14 @@ pub fn film(path: &str, width: usize, height: usize) -> impl Iterator<Item = Pic
     })
 }
 
-/// Standard deviation of the sensor's noise, in steps of 255: an indoor webcam.
-const NOISE: f64 = 2.0;
-
-/// A room (slopes, edges, texture) behind normal noise, through which a striped figure walks.
-pub fn camera(width: usize, height: usize, frames: usize) -> impl Iterator<Item = Picture> {
+/// A room (slopes, edges, texture) behind normal noise, through which a striped figure walks. `noise`: its standard
+/// deviation in steps of 255.
+pub fn camera(width: usize, height: usize, frames: usize, noise: f64) -> impl Iterator<Item = Picture> {
     let mut random = fastrand::Rng::with_seed(1);
     let room = room(width, height, &mut random);
     // A table of normal values; drawing three million a frame by formula would take longer than coding them.
     let normal: Vec<i16> = (0..1 << 16)
-        .map(|_| ((0..12).map(|_| random.f64()).sum::<f64>() - 6.0) * NOISE)
+        .map(|_| ((0..12).map(|_| random.f64()).sum::<f64>() - 6.0) * noise)
         .map(|noise| noise.round() as i16)
         .collect();
     (0..frames).map(move |frame| {

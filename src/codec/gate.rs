@@ -3,7 +3,7 @@
 //!
 //! A tile is coded when one of its blocks changed by more than the gate, or when what it would be off by is worth the
 //! bits that it takes: an eighth of the gate in squared error for each bit. That is what a rate-distortion search
-//! would choose at one slope for all tiles. On film (Big Buck Bunny, 1080p, quality 80) it takes 0.78 of the bytes at a
+//! would choose at one slope for all tiles. What the source's own noise explains is worth nothing. On film (Big Buck Bunny, 1080p, quality 80) it takes 0.78 of the bytes at a
 //! loss of 0.23 dB, where a limit on the change of a block alone takes 0.82 at 0.19 (benches/gain.rs). Taking the
 //! quantiser's own error into account, by decoding what was coded, gained less than 1 % more.
 
@@ -70,13 +70,12 @@ pub struct Gate {
 
 /// How much a tile changed.
 struct Change {
-    /// Squared error above the noise, in all planes.
+    /// Squared error in all planes.
     sum: f64,
     /// The most changed block's mean.
     peak: f64,
-    any: bool,
-    /// Of a block of luma and one of chroma: the mean, and whether it looks like noise.
-    samples: [Option<noise::Sample>; 2],
+    /// Of its first block: the mean, and whether it looks like noise.
+    sample: Option<noise::Sample>,
 }
 
 impl Gate {
@@ -102,16 +101,19 @@ impl Gate {
         }
         let turn = self.turn(grid.tiles(), now);
         let noise = self.noise.level();
+        let (quiet_sum, quiet_peak) = (noise::SUM * noise, noise::PEAK * noise);
         let changes: Vec<Change> = (0..grid.tiles())
             .into_par_iter()
             .with_min_len(32)
-            .map(|tile| compare(&self.reference, picture, grid, tile, noise))
+            .map(|tile| compare(&self.reference, picture, grid, tile))
             .collect();
-        self.noise.learn(changes.iter().map(|change| change.samples));
+        self.noise.learn(changes.iter().filter_map(|change| change.sample));
         let passes = |&tile: &usize| {
             let change = &changes[tile];
-            let worth = self.gate * BIT * 8.0 * standing.segment(tile).len() as f64;
-            change.peak > self.gate || change.sum > worth || (change.any && turn(tile))
+            let bits = 8.0 * standing.segment(tile).len() as f64;
+            let samples = (grid.mcus_of(tile).len() * MCU * MCU) as f64 * 1.5;
+            let worth = (self.gate * BIT * bits).max(quiet_sum * samples);
+            change.sum > worth || change.peak > self.gate.max(quiet_peak) || (change.sum > 0.0 && turn(tile))
         };
         let tiles: Vec<usize> = (0..grid.tiles()).filter(passes).collect();
         tiles.iter().for_each(|&tile| keep(&mut self.reference, picture, grid, tile));
@@ -129,12 +131,10 @@ impl Gate {
     }
 }
 
-/// `noise`: mean squared change of a resting block, of luma and of chroma.
-fn compare(old: &Picture, new: &Picture, grid: Grid, tile: usize, noise: [f64; 2]) -> Change {
-    let mut change = Change { sum: 0.0, peak: 0.0, any: false, samples: [None; 2] };
+fn compare(old: &Picture, new: &Picture, grid: Grid, tile: usize) -> Change {
+    let mut change = Change { sum: 0.0, peak: 0.0, sample: None };
     for (plane, (a, b)) in old.planes().into_iter().zip(new.planes()).enumerate() {
         let (width, height, shrunk) = shape(new, plane);
-        let noise = noise[plane.min(1)];
         for (x, y, count) in grid.runs(grid.mcus_of(tile)) {
             let (x, y, side) = (x / shrunk, y / shrunk, MCU / shrunk);
             let (right, bottom) = ((x + count * side).min(width), (y + side).min(height));
@@ -143,13 +143,11 @@ fn compare(old: &Picture, new: &Picture, grid: Grid, tile: usize, noise: [f64; 2
                 for x in (x..right).step_by(16) {
                     let errors = band.squared_errors(x, right);
                     for error in &errors[..(right - x).div_ceil(8).min(2)] {
-                        let error = f64::from(*error);
-                        change.any |= error > 0.0;
-                        change.sum += (error - 64.0 * noise * noise::SUM).max(0.0);
-                        change.peak = change.peak.max(error / 64.0 - noise * noise::PEAK);
+                        change.sum += f64::from(*error);
+                        change.peak = change.peak.max(f64::from(*error) / 64.0);
                     }
                     let first = || (f64::from(errors[0]) / 64.0, band.is_white(x, right.min(x + 8), errors[0]));
-                    change.samples[plane.min(1)].get_or_insert_with(first);
+                    change.sample.get_or_insert_with(first);
                 }
             }
         }

@@ -1,56 +1,52 @@
 //! How much a source's picture changes where nothing moves: a camera's noise, measured while it runs. Pure.
 //!
-//! Noise is what the quieter quarter of the picture changes by, for seconds on end, without a pattern. Motion is less
-//! even: it has moments of rest, and neighbouring samples change together.
+//! Noise is about the same everywhere and without a pattern. Motion is not: from one part of a film to another it
+//! differs by orders of magnitude, and neighbouring samples change together.
 
 /// Mean change of a block, and whether it looks like noise.
 pub type Sample = (f64, bool);
 
-/// A block of noise is its own mean squared change, give or take a fifth (64 squares of a normal variable); a little
-/// more lets brighter parts of the picture, which are noisier, rest too.
+/// Noise of this much, all over a tile, is still noise: brighter parts of a picture are noisier than the quieter quarter.
 pub const SUM: f64 = 1.5;
-pub const PEAK: f64 = 2.5;
+/// The same for a single block: of 64 squares of a normal variable the mean is off by a fifth, rarely by a whole.
+pub const PEAK: f64 = 4.0;
 /// Correlation of neighbouring changes that is still noise: a camera's own interpolation and smoothing reach 0.5 to 0.6.
 pub const WHITE: f64 = 0.7;
+/// Between the quietest tenth of the picture and two fifths of it noise differs by less than this, motion by more.
+const EVEN: f64 = 2.0;
 /// What is louder than this (a deviation of four steps of 255) is not taken for noise.
 const LOUDEST: f64 = 32.0;
-/// The level falls at once and rises by so much with each picture: a second and a half to a camera's usual noise.
-const RISE: f64 = 0.05;
+/// The level falls at once and rises by so much with each picture: in a second to a camera's usual noise.
+const RISE: f64 = 0.1;
 
 #[derive(Debug)]
 pub struct Noise {
     on: bool,
-    level: [f64; 2],
+    level: f64,
 }
 
 impl Noise {
     pub fn new(on: bool) -> Noise {
-        Noise { on, level: [0.0; 2] }
+        Noise { on, level: 0.0 }
     }
 
-    /// Mean squared change of resting blocks, luma and chroma.
-    pub fn level(&self) -> [f64; 2] {
+    /// Mean squared change of resting blocks.
+    pub fn level(&self) -> f64 {
         self.level
     }
 
-    /// Takes the samples of one picture, luma and chroma of each tile.
-    pub fn learn(&mut self, samples: impl Iterator<Item = [Option<Sample>; 2]>) {
-        if !self.on {
+    /// Takes the samples of one picture.
+    pub fn learn(&mut self, samples: impl Iterator<Item = Sample>) {
+        // Parts that are black or white through and through have no noise in any picture.
+        let changes = samples.filter(|(change, _)| *change > 0.0);
+        let mut changes: Vec<f64> = changes.map(|(change, white)| if white { change } else { f64::INFINITY }).collect();
+        if !self.on || changes.is_empty() {
             return;
         }
-        let mut changes = [Vec::new(), Vec::new()];
-        for pair in samples {
-            for (changes, sample) in changes.iter_mut().zip(pair) {
-                changes.extend(sample.filter(|(_, white)| *white).map(|(change, _)| change));
-            }
-        }
-        for (level, changes) in self.level.iter_mut().zip(&mut changes) {
-            if !changes.is_empty() {
-                let quarter = changes.len() / 4;
-                let (_, quiet, _) = changes.select_nth_unstable_by(quarter, f64::total_cmp);
-                *level = quiet.min(*level * (1.0 + RISE) + RISE).min(LOUDEST);
-            }
-        }
+        changes.sort_unstable_by(f64::total_cmp);
+        let (quiet, usual) = (changes[changes.len() / 10], changes[changes.len() * 2 / 5]);
+        let heard = if usual.is_finite() && usual <= EVEN * quiet { usual } else { 0.0 };
+        self.level = heard.min(self.level * (1.0 + RISE) + RISE).min(LOUDEST);
     }
 }
 
@@ -60,9 +56,9 @@ mod tests {
 
     fn learnt(noise: &mut Noise, frames: usize, change: impl Fn(usize) -> Sample) -> f64 {
         for _ in 0..frames {
-            noise.learn((0..100).map(|i| [Some(change(i)), None]));
+            noise.learn((0..100).map(&change));
         }
-        noise.level()[0]
+        noise.level()
     }
 
     #[test]
@@ -70,7 +66,7 @@ mod tests {
         let mut noise = Noise::new(true);
         let level = learnt(&mut noise, 60, |i| (8.0 + i as f64 / 100.0, true));
         assert!((8.0..9.0).contains(&level), "{level}");
-        assert_eq!(learnt(&mut noise, 1, |_| (0.0, true)), 0.0);
+        assert!(learnt(&mut noise, 1, |_| (0.1, true)) < 0.2);
     }
 
     #[test]
@@ -78,7 +74,7 @@ mod tests {
         let mut noise = Noise::new(true);
         assert_eq!(learnt(&mut noise, 100, |_| (100.0, false)), 0.0);
         assert!(learnt(&mut noise, 1000, |_| (100.0, true)) <= LOUDEST);
-        let mut still = Noise::new(true);
-        assert_eq!(learnt(&mut still, 100, |i| (if i < 30 { 0.0 } else { 90.0 }, true)), 0.0);
+        let mut film = Noise::new(true);
+        assert_eq!(learnt(&mut film, 100, |i| (1.1f64.powi(i as i32), true)), 0.0);
     }
 }

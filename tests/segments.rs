@@ -1,0 +1,131 @@
+//! Segments over a link that loses, doubles, delays and reorders: no wrong tile ever stands, and nothing stays missing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vstream::assembly::Assembly;
+use vstream::clock::Time;
+use vstream::frame::Frame;
+use vstream::message::{Begin, End, Message, Runs};
+use vstream::runs;
+use vstream::segments::{Coded, Form, Head, splice};
+
+const TILES: usize = 12;
+
+/// A stream's frames as a gated coder makes them: each changes some tiles; now and then header or epoch change, and all
+/// tiles with them. The bytes of a tile tell its epoch, its version and its place.
+struct Source {
+    random: fastrand::Rng,
+    epoch: u64,
+    coded: Option<Coded>,
+}
+
+impl Source {
+    fn next(&mut self, seq: u64) -> Frame {
+        let mut begin_anew = false;
+        if self.random.u8(..20) == 0 {
+            (self.epoch, begin_anew) = (self.epoch + 1, true);
+        }
+        begin_anew |= self.random.u8(..10) == 0;
+        let old = self.coded.take().filter(|_| !begin_anew);
+        let head = old.as_ref().map_or_else(|| head(seq), |old| old.head.clone());
+        let changed = (0..TILES).filter(|_| old.is_none() || self.random.u8(..4) == 0);
+        let news: Vec<_> = changed.map(|tile| (tile, seq, bytes(self.epoch, seq, tile))).collect();
+        let coded = splice(old.as_ref(), &head, &news).unwrap();
+        self.coded = Some(coded.clone());
+        Frame { epoch: self.epoch, seq, captured: Time::default(), error: Duration::ZERO, coded }
+    }
+}
+
+fn head(since: u64) -> Arc<Head> {
+    Arc::new(Head { form: Form::Tiles, since, header: since.to_le_bytes().to_vec().into(), count: TILES })
+}
+
+fn bytes(epoch: u64, version: u64, tile: usize) -> Vec<u8> {
+    format!("{epoch} {version} {tile}").into_bytes()
+}
+
+/// What a link sends of a frame to a peer that certainly has `had`, each run apart so that each can be lost by itself.
+fn messages(number: u64, frame: &Frame, had: Option<&Frame>) -> Vec<Message> {
+    let Frame { epoch, seq, captured, error, ref coded } = *frame;
+    let begin = Begin { number, epoch, seq, captured, error, head: Some((*coded.head).clone()) };
+    let run = |tile| {
+        let body = runs::encode(coded, &[tile]).into();
+        Message::Runs(Runs { epoch, since: coded.head.since, body })
+    };
+    let runs = frame.lacking(had).into_iter().map(run);
+    let end = Message::End(End { number, state: coded.state() });
+    [Message::Begin(begin)].into_iter().chain(runs).chain([end]).collect()
+}
+
+/// Loses, doubles, and holds back until later; begin and end keep their places, as a transport's control messages do.
+fn through(network: &mut VecDeque<Message>, sent: Vec<Message>, random: &mut fastrand::Rng, bad: u8) -> Vec<Message> {
+    let mut arrived = Vec::new();
+    for message in sent {
+        if !matches!(message, Message::Runs(_)) {
+            arrived.push(message);
+            continue;
+        }
+        if random.u8(..100) < bad {
+            match random.u8(..3) {
+                0 => continue,
+                1 => arrived.extend([message.clone(), message]),
+                _ => network.push_back(message),
+            }
+        } else {
+            arrived.push(message);
+        }
+        if random.bool()
+            && let Some(late) = network.pop_front()
+        {
+            arrived.push(late);
+        }
+    }
+    arrived
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn no_wrong_tile_ever_stands(seed in any::<u64>(), bad in 0u8..60) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut source = Source { random: random.fork(), epoch: 0, coded: None };
+        let (mut assembly, mut network, mut had) = (Assembly::default(), VecDeque::new(), None::<Frame>);
+        let (mut number, mut shown) = (0, 0);
+        for seq in 0..60 {
+            let frame = source.next(seq);
+            if random.u8(..4) == 0 {
+                continue; // the newest wins: this one is never sent
+            }
+            let calm = seq > 50;
+            let sent = messages(number, &frame, had.as_ref());
+            for message in through(&mut network, sent, &mut random, if calm { 0 } else { bad }) {
+                match message {
+                    Message::Begin(begin) => assembly.begin(begin).unwrap(),
+                    Message::Runs(runs) => assembly.runs(runs).unwrap(),
+                    Message::End(End { number, state }) => {
+                        let Some(got) = assembly.end(number, state).unwrap() else {
+                            prop_assert!(!calm, "a frame that all came of was not whole");
+                            continue;
+                        };
+                        shown += 1;
+                        prop_assert_eq!(&got.coded.bytes, &frame.coded.bytes);
+                        for tile in 0..TILES {
+                            let expected = bytes(frame.epoch, frame.coded.versions[tile], tile);
+                            prop_assert_eq!(got.coded.segment(tile), &expected[..]);
+                        }
+                        // The report of it may be lost, and the peer then is thought to have less than it has.
+                        if random.u8(..100) >= bad {
+                            had = Some(frame.clone());
+                        }
+                    }
+                    _ => unreachable!(),
+                }
+            }
+            number += 1;
+        }
+        prop_assert!(shown > 0);
+    }
+}
