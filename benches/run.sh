@@ -17,9 +17,18 @@ done
 # The film at 30 frames a second, as H.264: what a camera or a file would be.
 [ -f target/film/1080p30.mp4 ] || ffmpeg -nostdin -v error -y -ss 4 -t 20 -i "$film" -an -vf 'setpts=PTS*24/30' -r 30 \
     -c:v libx264 -crf 20 -preset veryfast target/film/1080p30.mp4
+# Twenty seconds at its own rate, for what segments save.
+gain=target/film/gain.i420
+[ -f "$gain" ] || ffmpeg -nostdin -v error -y -ss 4 -t 20 -i "$film" \
+    -vf scale=1920:1080:out_range=full:out_color_matrix=bt601 -pix_fmt yuv420p -f rawvideo "$gain"
 cargo build --release --locked
+cargo bench --locked --bench segments -- "$gain" 1920x1080
 cargo bench --locked --bench codec -- target/film/1280x720.i420 1280x720
 cargo bench --locked --bench codec -- target/film/1920x1080.i420 1920x1080
+# libjpeg-turbo on one core, the same kind of picture: its frames a second, compressing and decompressing.
+.ci/packages libjpeg-turbo-progs
+ffmpeg -nostdin -v error -y -ss 6 -i "$film" -frames:v 1 target/film/frame.ppm
+tjbench target/film/frame.ppm 80 -subsamp 420 -yuv -benchtime 2 | grep -E '(Comp from|Decomp to) YUV'
 cargo bench --locked --bench latency -- target/film/1280x720.i420 1280x720
 cargo bench --locked --bench latency -- target/film/1920x1080.i420 1920x1080
 ./benches/hold.sh target/release/vstream target/film/1080p30.mp4

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rayon::ThreadPoolBuilder;
 use vstream::clock::Time;
 use vstream::codec::coder::{Coder, Wanted};
@@ -126,6 +127,26 @@ fn compare(name: &str, clip: &dyn Fn() -> Box<dyn Iterator<Item = Picture>>, rat
     );
 }
 
+/// What a camera that gives JPEG costs as it is, and coded anew: kilobytes and milliseconds for a frame.
+fn recoding(clip: impl Iterator<Item = Picture>) {
+    println!("| a camera's own JPEG, 1080p | kB a frame | ms of processor time |\n|---|---|---|");
+    let shots: Vec<Bytes> = clip.map(|picture| clips::plain(&picture, 85).into()).collect();
+    for (name, gate) in [("passed through", None), ("coded anew with the gate", Some(Mode::Auto))] {
+        let mut coder = Coder::new(Wanted { gate, ..Wanted::default() });
+        let (mut took, mut bytes, mut had) = (Duration::ZERO, 0, None::<Coded>);
+        for (seq, shot) in shots.iter().enumerate() {
+            let captured = Time::from_micros(seq as i64 * 33_333);
+            let image = Image::Jpeg(shot.clone());
+            let (coded, _) = timed(&mut took, || coder.encode(image, seq as u64, captured)).expect("it is a JPEG");
+            bytes += runs::encode(&coded, &coded.lacking(had.as_ref())).len() + AROUND;
+            had = Some(coded);
+        }
+        let each = |sum: f64| sum / shots.len() as f64;
+        println!("| {name} | {:.0} | {:.1} |", each(bytes as f64 / 1000.0), each(took.as_secs_f64() * 1000.0));
+    }
+    println!();
+}
+
 fn median_us(count: usize, mut act: impl FnMut()) -> f64 {
     let mut times: Vec<f64> = (0..count)
         .map(|_| {
@@ -158,16 +179,18 @@ fn parts(first: &Picture, second: &Picture) {
 }
 
 /// Bytes that the restart markers cost, at eight widths.
-fn markers(picture: &Picture) {
-    let mut worst = 0.0f64;
+fn markers(pictures: &[Picture]) {
+    println!("\n| width | restart intervals cost |\n|---|---|");
     for width in [320usize, 640, 720, 854, 1024, 1280, 1600, 1920] {
         let height = (width * 9 / 16).next_multiple_of(2);
-        let scaled = vstream::codec::scale::scale(picture, width, height).expect("a size");
-        let ours = encode::encode(&scaled, 80).expect("it encodes").len() as f64;
-        let plain = clips::plain(&scaled, 80).len() as f64;
-        worst = worst.max(100.0 * (ours / plain - 1.0));
+        let (mut ours, mut plain) = (0, 0);
+        for picture in pictures {
+            let scaled = vstream::codec::scale::scale(picture, width, height).expect("a size");
+            ours += encode::encode(&scaled, 80).expect("it encodes").len();
+            plain += clips::plain(&scaled, 80).len();
+        }
+        println!("| {width} | {:.1} % |", 100.0 * (ours as f64 / plain as f64 - 1.0));
     }
-    println!("\nRestart intervals cost {worst:.1} % of the bytes at the worst of eight widths.\n");
 }
 
 fn main() {
@@ -191,10 +214,11 @@ fn main() {
     }
     compare("desktop, a terminal scrolls", &|| Box::new(clips::desktop(width, height, 240)), 30.0);
     println!();
+    recoding(clips::camera(width, height, 150, 1.0));
     if let Some(path) = &film {
         assert_eq!(std::fs::metadata(path).expect("the film").len() as usize % byte_len(width, height), 0);
         let pictures: Vec<Picture> = clips::film(path, width, height).take(2).collect();
         parts(&pictures[0], &pictures[1]);
-        markers(&pictures[0]);
+        markers(&clips::film(path, width, height).step_by(48).collect::<Vec<_>>());
     }
 }
