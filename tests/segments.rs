@@ -1,14 +1,22 @@
 //! Segments over a link that loses, doubles, delays and reorders: no wrong tile ever stands, and nothing stays missing.
 
+mod common;
+
 use std::collections::VecDeque;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::{command, start, vstream};
 use proptest::prelude::*;
 use vstream::assembly::Assembly;
 use vstream::clock::Time;
+use vstream::codec::encode::encode;
 use vstream::frame::Frame;
 use vstream::message::{Begin, End, Message, Runs};
+use vstream::picture::Picture;
 use vstream::runs;
 use vstream::segments::{Coded, Form, Head, splice};
 
@@ -128,4 +136,73 @@ proptest! {
         }
         prop_assert!(shown > 0);
     }
+}
+
+/// A picture of letters' sharpness: random blocks.
+fn sharp(seed: u64) -> Picture {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut picture = Picture::new(320, 240);
+    picture.planes_mut().into_iter().for_each(|plane| plane.chunks_mut(7).for_each(|run| run.fill(random.u8(..))));
+    picture
+}
+
+/// Sends these pictures with these flags; the sender's totals, and what the receiver wrote as raw planes and saved.
+fn carry(pictures: &[Picture], flags: &[&str], dir: &Path) -> (serde_json::Value, Vec<u8>) {
+    let (raw, frames) = (dir.join("raw"), dir.join("frames"));
+    let (raw, frames) = (raw.to_str().unwrap(), frames.to_str().unwrap());
+    let args = ["recv", "--listen", "tcp://127.0.0.1:0", "--output", raw, "--raw", "i420", "--save", frames];
+    let mut recv = vstream(&args);
+    let to = recv.listening();
+    let args = ["send", "--from", "-", "--raw", "i420:320x240@30", "--every-frame", "--stats", "json", "--to", &to];
+    let mut sender = command(&[&args[..], flags].concat());
+    sender.stdin(Stdio::piped());
+    let mut send = start(sender);
+    let mut stdin = send.stdin();
+    for picture in pictures {
+        stdin.write_all(picture.bytes()).unwrap();
+    }
+    drop(stdin);
+    let totals = send.end().ended_with(0).totals();
+    recv.end().ended_with(0);
+    (totals, std::fs::read(raw).unwrap())
+}
+
+#[test]
+fn lz4_carries_every_sample_and_saves_jpeg() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = [sharp(1), sharp(1), sharp(2)];
+    let (_, raw) = carry(&pictures, &["--codec", "lz4"], dir.path());
+    assert!(raw == pictures.iter().flat_map(Picture::bytes).copied().collect::<Vec<_>>());
+    for number in 1..=3 {
+        let jpeg = std::fs::read(dir.path().join(format!("frames/frame_{number:06}.jpg"))).unwrap();
+        let picture = vstream::codec::decode::decode(&jpeg.into()).unwrap();
+        assert_eq!((picture.width(), picture.height()), (320, 240));
+    }
+}
+
+#[test]
+fn a_picture_at_rest_costs_next_to_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let once = carry(&[sharp(1)], &[], dir.path()).0["bytes"].as_u64().unwrap();
+    let still = vec![sharp(1); 60];
+    let (totals, raw) = carry(&still, &[], dir.path());
+    assert_eq!(totals["frames"], 60);
+    assert_eq!(totals["bytes"].as_u64().unwrap(), once, "only the first frame has segments");
+    assert_eq!(raw.len(), 60 * still[0].bytes().len());
+}
+
+#[test]
+fn without_a_gate_frames_are_plain_encodings() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = [sharp(1), sharp(2), sharp(3)];
+    carry(&pictures, &["--gate", "off", "--quality", "70"], dir.path());
+    for (number, picture) in pictures.iter().enumerate() {
+        let jpeg = std::fs::read(dir.path().join(format!("frames/frame_{:06}.jpg", number + 1))).unwrap();
+        assert!(jpeg == encode(picture, 70).unwrap());
+    }
+}
+
+#[test]
+fn a_gate_that_is_none_is_a_usage_error() {
+    vstream(&["send", "--to", "127.0.0.1:9", "--gate", "tight"]).end().ended_with(2).saying("off, auto or a number");
 }
