@@ -5,8 +5,6 @@ CARGO ?= cargo
 BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev
 # What the tests hold vstream against: ffmpeg's readers and writers, a screen without a monitor, a small disk.
 TEST_PACKAGES = ffmpeg libjpeg-turbo-progs xvfb xauth xdotool x11-utils jwm imagemagick
-# Toxiproxy's clients, which the API of shape is held against; they go to target/clients.
-TEST_PACKAGES += python3 python3-pip nodejs npm
 # A browser for the pages, and Prometheus' own reader of its format.
 TEST_PACKAGES += chromium curl python3-prometheus-client
 # rustfmt does not follow modules that a macro declares.
@@ -52,5 +50,8 @@ build-packages:
 
 test-packages:
 	@./.ci/packages $(TEST_PACKAGES)
+	@# Toxiproxy's clients, which the API of shape is held against; Python and Node may have come from elsewhere than Debian.
+	@python3 -m pip --version >/dev/null 2>&1 || ./.ci/packages python3 python3-pip
+	@npm --version >/dev/null 2>&1 || ./.ci/packages nodejs npm
 	@[ -d target/clients/python ] || python3 -m pip install -q --target target/clients/python toxiproxy-python==0.1.1
 	@[ -d target/clients/node_modules ] || npm install --silent --no-audit --no-fund --prefix target/clients toxiproxy-node-client@4.1.0

@@ -18,11 +18,16 @@ pub fn listen(stop: &Stop, hangup: &Hangup) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (say, hangup) = (stop.clone(), hangup.clone());
     std::thread::spawn(move || {
+        // Counted here: a first signal while the role ends by itself is not the second one.
+        let mut heard = false;
         for signal in signals.forever() {
             match &*lock(&hangup) {
                 Some(act) if signal == SIGHUP => act(),
-                _ if say.said() => std::process::exit(1),
-                _ => say.say(),
+                _ if heard => std::process::exit(1),
+                _ => {
+                    heard = true;
+                    say.say();
+                }
             }
         }
     });
