@@ -91,7 +91,7 @@ impl Coder {
         let (coded, gate) = match standing {
             Some(Standing { coded, gate: Some(mut gate), .. }) => {
                 let tiles = gate.pass(picture, &coded, captured);
-                let news = self.segments(picture, &tiles, seq)?;
+                let news = self.segments(picture, &tiles, seq);
                 (splice(Some(&coded), &coded.head, &news)?.after(&coded), gate)
             }
             _ => self.first(picture, seq, captured)?,
@@ -106,15 +106,15 @@ impl Coder {
             Codec::Lz4 => lossless::head(picture, seq)?,
         };
         let all: Vec<usize> = (0..head.count).collect();
-        let coded = splice(None, &head, &self.segments(picture, &all, seq)?)?;
+        let coded = splice(None, &head, &self.segments(picture, &all, seq))?;
         let gate = Gate::new(self.wanted.gate.unwrap_or_default(), self.quality_used(), picture, captured);
         Ok((coded, gate))
     }
 
-    fn segments(&self, picture: &Picture, tiles: &[usize], seq: u64) -> Result<Vec<Segment<Bytes>>> {
+    fn segments(&self, picture: &Picture, tiles: &[usize], seq: u64) -> Vec<Segment<Bytes>> {
         match self.wanted.codec {
             Codec::Jpeg => encode::encode_tiles(picture, self.quality(), tiles, seq),
-            Codec::Lz4 => Ok(lossless::pack(picture, tiles, seq)),
+            Codec::Lz4 => lossless::pack(picture, tiles, seq),
         }
     }
 

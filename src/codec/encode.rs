@@ -1,143 +1,76 @@
-//! Pictures to JPEG: tiles are encoded in strips on all cores, and cut at their markers. Joined again, all tiles
-//! are the very bytes of one plain encoding of the whole picture with the same restart interval.
+//! Pictures to JPEG: tiles are coded on all cores (`blocks`) and set between the markers of a header that `jpeg-encoder`
+//! writes. All tiles together are the very bytes of that crate's encoding of the whole picture.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rayon::prelude::*;
 
+use crate::codec::blocks::{self, Tables};
 use crate::codec::jpeg;
-use crate::codec::tiles::{ABREAST, Grid, MCU, MCUS, parts};
+use crate::codec::tiles::{Grid, MCU, MCUS, parts};
 use crate::picture::{Picture, check_size};
 use crate::segments::{Form, Head, Segment, splice};
 
 /// A plain encoding of a picture of any size that `check_size` allows. `quality` is libjpeg's, 1 to 100.
 pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes> {
-    let all: Vec<usize> = (0..Grid::new(picture.width(), picture.height()).tiles()).collect();
     let head = head(picture, quality, 0)?;
-    Ok(splice(None, &head, &encode_tiles(picture, quality, &all, 0)?)?.bytes)
+    let all: Vec<usize> = (0..head.count).collect();
+    Ok(splice(None, &head, &encode_tiles(picture, quality, &all, 0))?.bytes)
 }
 
 /// What stands before the segments of every picture of this size and quality.
 pub fn head(picture: &Picture, quality: u8, version: u64) -> Result<Arc<Head>> {
     let (width, height) = (picture.width(), picture.height());
     check_size(width, height)?;
-    let grid = Grid::new(width, height);
-    // The tables do not depend on the content: the smallest strip there is has them too.
-    let strip = Tiles { picture, grid, tiles: &[0] }.encode(quality)?;
-    let (mut header, read) = (strip.data, strip.header);
+    let mut header = Vec::new();
+    let mut encoder = Encoder::new(&mut header, quality);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    encoder.set_restart_interval(MCUS as u16);
+    // The tables do not depend on the content: the smallest picture has them too.
+    encoder.encode(&[0; MCU * MCU * 3], MCU as u16, MCU as u16, ColorType::Ycbcr).context("could not encode")?;
+    let read = jpeg::parse(&header).context("the encoder wrote a JPEG that cannot be read")?;
     header.truncate(read.scan);
     jpeg::resize(&mut header, &read, width, height);
-    Ok(Head { form: Form::Tiles, since: version, header: header.into(), count: grid.tiles() }.into())
+    let count = Grid::new(width, height).tiles();
+    Ok(Head { form: Form::Tiles, since: version, header: header.into(), count }.into())
 }
 
 /// The segments of these tiles, which are in order.
-pub fn encode_tiles(picture: &Picture, quality: u8, tiles: &[usize], version: u64) -> Result<Vec<Segment<Bytes>>> {
+pub fn encode_tiles(picture: &Picture, quality: u8, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
     let grid = Grid::new(picture.width(), picture.height());
-    let strips = grid.strips(tiles, parts()).into_par_iter();
-    let strips = strips.map(|tiles| Ok(Tiles { picture, grid, tiles }.encode(quality)?.cut(tiles, version)));
-    let encoded: Vec<Vec<Segment<Bytes>>> = strips.collect::<Result<_>>()?;
-    Ok(encoded.into_iter().flatten().collect())
+    let tables = Tables::new(quality);
+    let each = tiles.len().div_ceil(parts()).clamp(LEAST, MOST);
+    let encoded = tiles.par_chunks(each).map(|tiles| some(picture, grid, &tables, tiles, version));
+    encoded.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
-/// Tiles of a picture as a strip, an image of which the encoder asks for the lines.
-struct Tiles<'a> {
-    picture: &'a Picture,
-    grid: Grid,
-    tiles: &'a [usize],
-}
+/// Tiles that one core codes at a time: enough to be worth waking it, few enough that none ends much later than the others.
+const LEAST: usize = 8;
+const MOST: usize = 64;
 
-struct Encoded {
-    data: Vec<u8>,
-    header: jpeg::Header,
-}
-
-impl Encoded {
-    /// The bytes between the markers.
-    fn cut(self, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
-        let data = Bytes::from(self.data);
-        let mut start = self.header.scan;
-        let mut segment = |(&tile, end): (&usize, usize)| {
-            let bytes = data.slice(start..end);
-            start = end + 2;
-            (tile, version, bytes)
-        };
-        tiles.iter().zip(jpeg::markers(&data, self.header.scan)).map(|(tile, (end, _))| segment((tile, end))).collect()
-    }
-}
-
-impl Tiles<'_> {
-    fn encode(&self, quality: u8) -> Result<Encoded> {
-        // About a byte in eight pixels is film at quality 80.
-        let mut data = Vec::with_capacity(1024 + self.tiles.len() * MCUS * MCU * MCU / 6);
-        let mut encoder = Encoder::new(&mut data, quality);
-        encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
-        encoder.set_restart_interval(MCUS as u16);
-        encoder.encode_image(self).context("could not encode")?;
-        let header = jpeg::parse(&data).context("the encoder wrote a JPEG that cannot be read")?;
-        Ok(Encoded { data, header })
-    }
-}
-
-impl ImageBuffer for &Tiles<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        JpegColorType::Ycbcr
-    }
-
-    fn width(&self) -> u16 {
-        self.grid.strip_size(self.tiles).0 as u16
-    }
-
-    fn height(&self) -> u16 {
-        self.grid.strip_size(self.tiles).1 as u16
-    }
-
-    /// Appends line `y` of the strip in full resolution. The encoder then takes every second chroma sample of every
-    /// second line, so chroma samples are doubled and odd lines of them only fill space.
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let (row, line) = (usize::from(y) / MCU, usize::from(y) % MCU);
-        let tiles = self.tiles.iter().skip(row * ABREAST).take(ABREAST);
-        let [luma, cb, cr] = self.picture.planes();
-        let (width, height) = (self.picture.width(), self.picture.height());
-        let (chroma_width, chroma_height) = self.picture.chroma();
-        for (x, top, count) in tiles.flat_map(|&tile| self.grid.runs(self.grid.mcus_of(tile))) {
-            let at = (top + line).min(height - 1);
-            extend_clamped(&mut buffers[0], &luma[at * width..][..width], x, count * MCU);
-            let at = ((top + line) / 2).min(chroma_height - 1);
-            for (buffer, plane) in buffers[1..3].iter_mut().zip([cb, cr]) {
-                if line % 2 == 0 {
-                    let samples = &plane[at * chroma_width..][..chroma_width];
-                    extend_doubled(buffer, samples, x / 2, count * MCU / 2);
-                } else {
-                    buffer.resize(buffer.len() + count * MCU, 0);
-                }
-            }
-        }
-    }
-}
-
-/// Appends `count` samples from `x` on, the last one repeated beyond the edge as JPEG encoders pad.
-pub(super) fn extend_clamped(out: &mut Vec<u8>, row: &[u8], x: usize, count: usize) {
-    let inside = count.min(row.len() - x);
-    out.extend_from_slice(&row[x..x + inside]);
-    out.resize(out.len() + count - inside, row[row.len() - 1]);
-}
-
-fn extend_doubled(out: &mut Vec<u8>, row: &[u8], x: usize, count: usize) {
-    let inside = count.min(row.len() - x);
-    let start = out.len();
-    out.resize(start + 2 * count, row[row.len() - 1]);
-    for (pair, &sample) in out[start..].chunks_exact_mut(2).zip(&row[x..x + inside]) {
-        pair.fill(sample);
-    }
+/// Codes tiles into one piece of memory, which their segments share.
+fn some(picture: &Picture, grid: Grid, tables: &Tables, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
+    // About a byte in eight pixels is film at quality 80.
+    let mut data = Vec::with_capacity(tiles.len() * MCUS * MCU * MCU / 6);
+    let ends = tiles.iter().map(|&tile| {
+        blocks::tile(picture, tables, grid.mcus_of(tile).map(|mcu| grid.position(mcu)), &mut data);
+        data.len()
+    });
+    let ends: Vec<usize> = ends.collect();
+    let mut data = Bytes::from(data);
+    let mut start = 0;
+    let mut cut = |end: usize| data.split_to(end - std::mem::replace(&mut start, end));
+    tiles.iter().zip(ends).map(|(&tile, end)| (tile, version, cut(end))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::testing::noise;
+    use jpeg_encoder::{ImageBuffer, JpegColorType};
 
     /// The whole picture as the crate sees it, without tiles.
     struct Plain<'a>(&'a Picture);
@@ -164,16 +97,45 @@ mod tests {
         }
     }
 
+    fn plain(picture: &Picture, quality: u8) -> Vec<u8> {
+        let mut plain = Vec::new();
+        let mut encoder = Encoder::new(&mut plain, quality);
+        encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+        encoder.set_restart_interval(8);
+        encoder.encode_image(Plain(picture)).unwrap();
+        plain
+    }
+
     #[test]
-    fn strips_join_to_the_bytes_of_a_plain_encoding() {
+    fn tiles_join_to_the_bytes_of_a_plain_encoding() {
         for (w, h) in [(16, 16), (17, 31), (130, 70), (128, 128), (333, 211), (640, 360), (1921, 1081)] {
             let picture = noise(w, h, 7);
-            let mut plain = Vec::new();
-            let mut encoder = Encoder::new(&mut plain, 80);
-            encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
-            encoder.set_restart_interval(8);
-            encoder.encode_image(Plain(&picture)).unwrap();
-            assert!(encode(&picture, 80).unwrap() == plain, "{w}x{h}");
+            assert!(encode(&picture, 80).unwrap() == plain(&picture, 80), "{w}x{h}");
+        }
+    }
+
+    #[test]
+    fn every_quality_and_every_extreme_is_coded_as_the_crate_does() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut made = |sample: &mut dyn FnMut(&mut fastrand::Rng, usize, usize) -> u8| {
+            let mut picture = Picture::new(136, 56);
+            let width = [136, 68, 68];
+            for (plane, width) in picture.planes_mut().into_iter().zip(width) {
+                plane.iter_mut().enumerate().for_each(|(i, s)| *s = sample(&mut random, i % width, i / width));
+            }
+            picture
+        };
+        let mut pictures = vec![made(&mut |random, _, _| random.u8(..)), made(&mut |_, x, y| (x * 2 + y) as u8)];
+        for period in 1..9 {
+            let checks = |_: &mut fastrand::Rng, x: usize, y: usize| ((x / period + y / period) % 2 * 255) as u8;
+            pictures.push(made(&mut { checks }));
+            pictures.push(made(&mut |_, x, _| (x / period % 2 * 255) as u8));
+            pictures.push(made(&mut |random, _, _| 255 * u8::from(random.usize(..period * 8) == 0)));
+        }
+        for quality in [1, 2, 10, 25, 49, 50, 51, 75, 80, 90, 95, 99, 100] {
+            for (nth, picture) in pictures.iter().enumerate() {
+                assert!(encode(picture, quality).unwrap() == plain(picture, quality), "{nth} at {quality}");
+            }
         }
     }
 

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rayon::prelude::*;
 
-use crate::codec::encode::extend_clamped;
 use crate::codec::tiles::{Grid, MCU, MCUS, Strip};
 use crate::picture::{Picture, check_size};
 use crate::segments::{Coded, Form, Head, Segment};
@@ -58,6 +57,13 @@ fn samples(picture: &Picture, grid: Grid, tile: usize) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Appends `count` samples from `x` on, the last one repeated beyond the edge.
+fn extend_clamped(out: &mut Vec<u8>, row: &[u8], x: usize, count: usize) {
+    let inside = count.min(row.len() - x);
+    out.extend_from_slice(&row[x..x + inside]);
+    out.resize(out.len() + count - inside, row[row.len() - 1]);
 }
 
 /// The whole picture. Errors: damage.

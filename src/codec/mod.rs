@@ -1,5 +1,6 @@
 //! JPEG in and out: pure functions over bytes and pictures, on the threads of rayon's pool.
 
+pub mod blocks;
 pub mod coder;
 pub mod color;
 pub mod decode;

@@ -18,7 +18,7 @@ impl Run {
     fn new(mode: Mode, first: &Picture) -> Run {
         let head = head(first, 80, 0).unwrap();
         let all: Vec<usize> = (0..head.count).collect();
-        let coded = splice(None, &head, &encode_tiles(first, 80, &all, 0).unwrap()).unwrap();
+        let coded = splice(None, &head, &encode_tiles(first, 80, &all, 0)).unwrap();
         let now = Time::from_micros(0);
         Run { gate: Gate::new(mode, Some(80), first, now), coded, now }
     }
