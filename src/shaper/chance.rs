@@ -35,8 +35,8 @@ impl Chance {
 
     pub fn throw(&mut self, settings: &Settings) -> Fate {
         let mut dice = Rng::with_seed(self.seeds.u64(..));
-        let mut lost = 0;
-        while lost < RETRIES && self.loses(settings, &mut dice) {
+        let mut lost = u32::from(self.loses(settings, &mut dice));
+        while (1..RETRIES).contains(&lost) && loses_again(settings, &mut dice) {
             lost += 1;
         }
         Fate {
@@ -62,6 +62,12 @@ impl Chance {
         self.bad = if self.bad { dice.f64() >= leave } else { dice.f64() < enter };
         self.bad
     }
+}
+
+/// A retransmission comes so much later that the burst is forgotten: only its share of time counts.
+fn loses_again(settings: &Settings, dice: &mut Rng) -> bool {
+    let burst = settings.burst_loss.is_some_and(|burst| hits(burst.mean, dice));
+    hits(settings.loss, dice) || burst
 }
 
 fn hits(percent: f64, dice: &mut Rng) -> bool {
@@ -110,13 +116,14 @@ mod tests {
 
     #[test]
     fn bursts_have_their_mean_and_length() {
-        let (mut chance, burst) = (Chance::new(5), "5%:4".parse().unwrap());
-        let mut dice = Rng::with_seed(6);
-        let fates: Vec<bool> = (0..10 * COUNT).map(|_| chance.bursts(burst, &mut dice)).collect();
-        let lost = fates.iter().filter(|&&bad| bad).count() as f64;
-        let bursts = fates.windows(2).filter(|w| !w[0] && w[1]).count() as f64;
-        assert!((lost / fates.len() as f64 - 0.05).abs() < 0.003, "{lost}");
-        assert!((lost / bursts - 4.0).abs() < 0.15, "{}", lost / bursts);
+        for (seed, mean, length) in [(5, 5.0, 4.0), (6, 2.0, 5.0), (7, 20.0, 1.5)] {
+            let (mut chance, settings) = (Chance::new(seed), settings(&format!("burst-loss={mean}%:{length}")));
+            let fates: Vec<bool> = (0..10 * COUNT).map(|_| chance.throw(&settings).lost > 0).collect();
+            let lost = fates.iter().filter(|&&bad| bad).count() as f64;
+            let bursts = fates.windows(2).filter(|w| !w[0] && w[1]).count() as f64;
+            assert!((lost / fates.len() as f64 / mean * 100.0 - 1.0).abs() < 0.06, "{mean} %: {lost}");
+            assert!((lost / bursts / length - 1.0).abs() < 0.04, "{length}: {}", lost / bursts);
+        }
     }
 
     #[test]
