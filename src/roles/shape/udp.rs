@@ -59,6 +59,8 @@ struct Pipe {
 struct State {
     shaper: Shaper<Arc<Flow>>,
     version: u64,
+    /// When the pump wakes by itself.
+    wakes: Option<Time>,
 }
 
 /// Passes datagrams until it is dropped.
@@ -73,7 +75,7 @@ pub async fn serve(proxy: Arc<Proxy>, listener: Async<UdpSocket>, stop: Stop) {
 async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>, down: &Arc<Pipe>, stop: &Stop) {
     let flows = Flows::default();
     loop {
-        let _ = listener.readable().await; // an error shows in the reading
+        let mut more = true;
         for _ in 0..TURN {
             let received = DATAGRAM.with_borrow_mut(|buffer| {
                 let (count, from) = listener.get_ref().recv_from(buffer)?;
@@ -101,12 +103,23 @@ async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>
                         up.take(&flow, &bytes);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
                 Err(_) => {} // what one client's network says of an earlier answer
             }
         }
-        up.settle();
-        yield_now().await;
+        up.pass();
+        turn(listener, more).await;
+    }
+}
+
+/// Lets others have their turn while there is more to read, and waits while there is not.
+async fn turn(socket: &Async<UdpSocket>, more: bool) {
+    match more {
+        true => yield_now().await,
+        false => _ = socket.readable().await, // an error shows in the reading
     }
 }
 
@@ -160,7 +173,7 @@ async fn open(proxy: &Arc<Proxy>, client: SocketAddr, stop: &Stop) -> Option<Arc
 async fn answers(flow: &Arc<Flow>, down: &Pipe) {
     let read = async {
         loop {
-            let _ = flow.socket.readable().await; // an error shows in the reading
+            let mut more = true;
             for _ in 0..TURN {
                 let received = DATAGRAM.with_borrow_mut(|buffer| {
                     let count = flow.socket.get_ref().recv(buffer)?;
@@ -169,12 +182,15 @@ async fn answers(flow: &Arc<Flow>, down: &Pipe) {
                 });
                 match received {
                     Ok(()) => down.proxy.unreachable(None),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        more = false;
+                        break;
+                    }
                     Err(error) => down.proxy.unreachable(Some(&error.into())),
                 }
             }
-            down.settle();
-            yield_now().await;
+            down.pass();
+            turn(&flow.socket, more).await;
         }
     };
     let idle = async {
@@ -193,7 +209,7 @@ impl Pipe {
     fn new(proxy: &Arc<Proxy>, way: Way, listener: &Arc<Async<UdpSocket>>) -> Pipe {
         let seed = proxy.next_seed();
         let shaper = Shaper::sharing(Carrier::Datagrams, seed, proxy.pacer(way));
-        let state = Mutex::new(State { shaper, version: 0 });
+        let state = Mutex::new(State { shaper, version: 0, wakes: None });
         Pipe { proxy: proxy.clone(), way, seed, state, bell: Event::new(), listener: listener.clone() }
     }
 
@@ -225,19 +241,24 @@ impl Pipe {
         }
     }
 
-    /// Sends what is due and counts what passed; when there is more, and the version that is heeded.
-    fn settle(&self) -> (Option<Time>, u64) {
-        let mut state = lock(&self.state);
+    /// Sends what is due and counts what passed.
+    fn settle(&self, state: &mut State) {
         state.heed(self, clock::now());
         while let Some((flow, bytes)) = state.shaper.pop(clock::now()) {
-            self.send(&flow, &bytes, &mut state);
+            self.send(&flow, &bytes, state);
         }
         self.proxy.tally(self.way).add(&mut state.shaper.stats);
+    }
+
+    /// After datagrams were taken: sends what is due, and wakes the pump if it would sleep too long for the rest.
+    fn pass(&self) {
+        let mut state = lock(&self.state);
+        self.settle(&mut state);
         let wake = state.shaper.wake();
-        if wake.is_some() {
+        if wake.is_some_and(|wake| state.wakes.is_none_or(|known| wake < known)) {
+            state.wakes = wake; // the bell has to ring once for it
             self.bell.notify(1);
         }
-        (wake, state.version)
     }
 
     /// Sends what the network lets go, when it does.
@@ -245,7 +266,12 @@ impl Pipe {
         loop {
             listener!(self.bell => bell);
             listener!(self.proxy.changed => changed);
-            let (wake, version) = self.settle();
+            let (wake, version) = {
+                let mut state = lock(&self.state);
+                self.settle(&mut state);
+                state.wakes = state.shaper.wake();
+                (state.wakes, state.version)
+            };
             if version != self.proxy.version() {
                 continue;
             }
