@@ -196,7 +196,7 @@ async function look() {
 /** `settled`: nothing was changed here while the answer was on its way. */
 function tell(proxies, script, settled) {
   const names = Object.keys(proxies);
-  if (!names.includes(proxy)) proxy = names[0] ?? null;
+  if (!names.includes(proxy)) proxy = names.find((name) => name === "shape") ?? names[0] ?? null; // the command line's first
   const listed = [...at("proxy").options].map((option) => option.value);
   if (listed.join("\n") !== names.join("\n")) at("proxy").replaceChildren(...names.map((name) => new Option(name, name)));
   at("proxy").value = proxy;
