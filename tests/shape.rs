@@ -4,7 +4,9 @@ mod common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{LIMIT, Vstream, vstream};
 use rustix::process::Signal;
@@ -231,6 +233,106 @@ fn datagrams_are_lost_as_asked_and_counted() {
     assert!((180..320).contains(&line["lost"].as_u64().unwrap()), "{line}");
 }
 
+/// How long each of these datagrams was on its way to the target, sent evenly; none where it was lost.
+fn flow(args: &[&str], count: usize, a_second: u32, size: usize) -> Vec<Option<Duration>> {
+    let (_shape, client, target) = udp(args);
+    SockRef::from(&target).set_recv_buffer_size(8 << 20).unwrap();
+    target.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let begun = Instant::now();
+    let sender = std::thread::spawn(move || {
+        let mut datagram = vec![0; size];
+        for number in 0..count as u32 {
+            std::thread::sleep((Duration::from_secs(1) * number / a_second).saturating_sub(begun.elapsed()));
+            datagram[..4].copy_from_slice(&number.to_be_bytes());
+            datagram[4..12].copy_from_slice(&(begun.elapsed().as_micros() as u64).to_be_bytes());
+            client.send(&datagram).unwrap();
+        }
+    });
+    let (mut delays, mut buffer) = (vec![None; count], [0; 2000]);
+    while target.recv(&mut buffer).is_ok() {
+        let sent = Duration::from_micros(u64::from_be_bytes(buffer[4..12].try_into().unwrap()));
+        let number = u32::from_be_bytes(buffer[..4].try_into().unwrap());
+        delays[number as usize] = Some(begun.elapsed() - sent);
+        if number as usize + 1 == count {
+            target.set_read_timeout(Some(Duration::from_millis(300))).unwrap(); // what jitter or reordering held back
+        }
+    }
+    sender.join().unwrap();
+    delays
+}
+
+/// Mean and deviation in milliseconds, without the hundredth on which the machine did something else.
+fn spread(delays: &[Option<Duration>]) -> (f64, f64) {
+    let mut delays: Vec<f64> = delays.iter().flatten().map(|delay| 1000.0 * delay.as_secs_f64()).collect();
+    delays.sort_by(f64::total_cmp);
+    delays.truncate(delays.len() * 99 / 100);
+    let mean = delays.iter().sum::<f64>() / delays.len() as f64;
+    (mean, (delays.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / delays.len() as f64).sqrt())
+}
+
+#[test]
+fn datagrams_are_read_while_others_wait() {
+    for (a_second, count) in [(500, 500), (3000, 6000), (20_000, 20_000)] {
+        let delays = flow(&["--up", "delay=50ms"], count, a_second, 200);
+        let shortest = delays.iter().flatten().min().unwrap();
+        assert_eq!(delays.iter().flatten().count(), count, "{a_second} a second");
+        assert!(*shortest >= Duration::from_millis(50), "{shortest:?}");
+        let (mean, _) = spread(&delays);
+        assert!(mean < 60.0, "{a_second} a second: {mean} ms");
+    }
+}
+
+#[test]
+fn delays_scatter_as_asked_at_3000_a_second() {
+    for (distribution, deviation) in [("uniform", 5.77), ("normal", 10.0), ("pareto", 8.0)] {
+        let network = format!("delay=50ms,jitter=10ms,distribution={distribution}");
+        let (mean, found) = spread(&flow(&["--up", &network], 6000, 3000, 200));
+        assert!((46.0..58.0).contains(&mean), "{distribution}: {mean} ms");
+        assert!((found / deviation - 1.0).abs() < 0.4, "{distribution}: {found} ms");
+    }
+}
+
+#[test]
+fn a_queue_of_datagrams_is_no_longer_than_asked() {
+    let delays = flow(&["--up", "rate=5mbit,queue=100ms"], 2000, 1000, 1200);
+    let passed = delays.iter().flatten().count();
+    assert!((1000..1150).contains(&passed), "{passed} of 2000 passed: 5 of 9.6 Mbit/s are asked for");
+    let (mean, _) = spread(&delays);
+    assert!(mean < 115.0, "{mean} ms");
+}
+
+#[test]
+fn datagrams_are_lost_in_bursts() {
+    let delays = flow(&["--up", "burst-loss=20%:5"], 5000, 10_000, 20);
+    let lost = delays.iter().filter(|delay| delay.is_none()).count() as f64;
+    let bursts = delays.windows(2).filter(|pair| pair[0].is_some() && pair[1].is_none()).count() as f64;
+    assert!((0.15..0.25).contains(&(lost / 5000.0)), "{lost} of 5000");
+    assert!((4.0..6.0).contains(&(lost / bursts)), "{lost} in {bursts}");
+}
+
+#[test]
+fn an_address_says_the_protocol() {
+    let target = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = format!("udp://{}", target.local_addr().unwrap());
+    let mut shape = vstream(&[&["shape", "--listen", "127.0.0.1:0", "--to", &to][..], &API].concat());
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(shape.listening().strip_prefix("udp://").unwrap()).unwrap();
+    client.send(b"x").unwrap();
+    target.recv(&mut [0]).unwrap();
+    drop(target);
+    let (over, flood) = (Arc::new(AtomicBool::new(false)), client);
+    let flag = over.clone();
+    let flooding = std::thread::spawn(move || {
+        while !flag.load(Ordering::Relaxed) {
+            let _ = flood.send(b"x"); // that nobody is there comes back from the proxy's target only
+            std::thread::yield_now();
+        }
+    });
+    shape.says("datagrams are lost until it answers");
+    over.store(true, Ordering::Relaxed);
+    flooding.join().unwrap();
+}
+
 #[test]
 fn both_protocols_share_a_port() {
     let (listener, to) = listener();
@@ -344,6 +446,13 @@ fn nonsense_is_refused_with_a_reason() {
         (&["--script", "no-such"], 2, "built in are rfc8867-5.1"),
         (&["--trace", &trace], 1, "is empty"),
         (&["--config", &script], 2, "bad request body"),
+        (&["--script", "/dev/zero"], 2, "more than 32 MiB"),
+        (&["--trace", "/dev/zero"], 1, "more than 32 MiB"),
+        (&["--config", "/dev/zero"], 1, "more than 32 MiB"),
+        (&["--listen", ":21000", "--to", "localhost:21000"], 2, "a proxy to itself"),
+        (&["--listen", "udp://:0", "--to", "tcp://127.0.0.1:7"], 2, "do not agree"),
+        (&["--both", "--to", "udp://127.0.0.1:7"], 2, "do not agree"),
+        (&["--tc", "eth0", "--down", "loss=1%", "--dry-run"], 2, "cannot be used with"),
         (&["--tc", "eth0; reboot", "--dry-run"], 2, "a network device"),
     ] {
         vstream(&[&["shape"], args].concat()).end().ended_with(code).saying(why);
@@ -358,4 +467,33 @@ fn tc_commands_are_printed() {
     assert_eq!(lines.len(), 3, "{text}");
     assert!(lines[0].contains("netem limit 100000 delay 50000us loss random 2%"), "{text}");
     assert_eq!(lines[2], "tc qdisc del dev eth0 root");
+    let script = ["shape", "--tc", "eth0", "--dry-run", "--script", "rfc8867-5.1"];
+    let text = String::from_utf8(common::output(env!("CARGO_BIN_EXE_vstream"), &script)).unwrap();
+    assert!(text.starts_with("tc qdisc add dev eth0 root handle 1: netem limit 100000 delay 50000us\ntc"), "{text}");
+    assert!(text.contains("rate 1000000bit") && text.contains("# at 40s\n"), "{text}");
+}
+
+/// What was asked of a `tc` that refuses commands with this word, and what vstream said.
+fn refusing_tc(word: &str) -> (Vec<String>, common::Ended) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (tc, asked) = (dir.path().join("tc"), dir.path().join("asked"));
+    let refuse = format!("case \"$*\" in *\" {word} \"*) echo 'Error: not here.' >&2; exit 2;; esac");
+    std::fs::write(&tc, format!("#!/bin/sh\necho \"$*\" >> {}\n{refuse}\n", asked.display())).unwrap();
+    std::fs::set_permissions(&tc, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = common::command(&["shape", "--tc", "eth0", "--rate", "1mbit"]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", dir.path().display()));
+    let ended = common::start(command).end();
+    let asked = std::fs::read_to_string(asked).unwrap();
+    (asked.lines().map(str::to_string).collect(), ended)
+}
+
+#[test]
+fn a_tc_that_fails_leaves_a_device_as_it_was() {
+    let (asked, ended) = refusing_tc("netem");
+    assert!(asked.len() == 1 && asked[0].starts_with("qdisc add dev eth0 root"), "{asked:?}");
+    assert_eq!(ended.lines.len(), 1, "an error and no figures: {ended:?}");
+    let (asked, _) = refusing_tc("tbf");
+    assert_eq!((asked.len(), asked[2].as_str()), (3, "qdisc del dev eth0 root"), "{asked:?}");
 }

@@ -1,5 +1,6 @@
 //! `vstream shape`: socket → `Shaper` → socket. A network as bad as you like, without root, for tcp and udp.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub mod api;
 mod lines;
 mod monitor;
 mod panel;
+mod place;
 mod proxies;
 mod proxy;
 mod sockets;
@@ -32,8 +34,9 @@ mod udp;
 
 use api::Api;
 use panel::Panel;
+use place::Place;
 use proxies::Proxies;
-use proxy::{Protocol, Spec};
+use proxy::Spec;
 
 /// Put a bad network between two programs
 ///
@@ -52,11 +55,11 @@ use proxy::{Protocol, Spec};
 #[command(verbatim_doc_comment)]
 pub struct ShapeArgs {
     /// Take clients here; :9001 is every interface [default: 127.0.0.1:9001]
-    #[arg(long, value_name = "ADDR", value_parser = listening)]
-    pub listen: Option<Endpoint>,
+    #[arg(long, value_name = "ADDR", value_parser = place::listening)]
+    pub listen: Option<Place>,
     /// Pass them on to here [default: 127.0.0.1:9000]
-    #[arg(long, value_name = "ADDR", value_parser = target)]
-    pub to: Option<Endpoint>,
+    #[arg(long, value_name = "ADDR", value_parser = place::target)]
+    pub to: Option<Place>,
     /// Pass datagrams instead of tcp
     #[arg(long, conflicts_with = "both")]
     pub udp: bool,
@@ -130,7 +133,7 @@ pub struct ShapeArgs {
     #[arg(long, help_heading = "Browser")]
     pub open: bool,
     /// Shape what leaves by this device with the kernel's netem and tbf instead (root)
-    #[arg(long, value_name = "DEV", value_parser = device, conflicts_with_all = ["listen", "to", "udp", "both", "config"])]
+    #[arg(long, value_name = "DEV", value_parser = device, conflicts_with_all = ["listen", "to", "udp", "both", "down", "config"])]
     pub tc: Option<String>,
     /// Only print the commands of --tc
     #[arg(long, requires = "tc")]
@@ -142,10 +145,8 @@ pub struct ShapeArgs {
 const NETWORK: &str = "The network";
 /// Toxiproxy's port.
 const API: u16 = 8474;
-/// One above vstream's own.
-const PORT: u16 = crate::endpoint::PORT + 1;
-/// A configuration or a trace that is longer is some other file.
-const FILE_MAX: u64 = 64 << 20;
+/// A configuration, a script or a trace that is longer is some other file: an hour of a trace at 12 Mbit/s has this.
+const FILE_MAX: u64 = 32 << 20;
 
 fn checked(name: &str, value: &str) -> Result<String, String> {
     let why = |text: String| text.split_once("`: ").map_or(text.clone(), |(_, why)| why.to_string());
@@ -154,25 +155,6 @@ fn checked(name: &str, value: &str) -> Result<String, String> {
 
 fn settings(text: &str) -> Result<String, String> {
     text.parse::<Settings>().map(|_| text.to_string())
-}
-
-fn place(text: &str, port: u16) -> Result<Endpoint, String> {
-    let plain = text.strip_prefix("tcp://").or(text.strip_prefix("udp://")).unwrap_or(text);
-    if let Some((scheme, _)) = plain.split_once("://") {
-        return Err(format!("{scheme}: a proxy passes bytes and datagrams: addresses are host:port"));
-    }
-    Ok(Endpoint { scheme: "tcp".to_string(), ..address_or(plain, port)? })
-}
-
-fn listening(text: &str) -> Result<Endpoint, String> {
-    place(text, PORT)
-}
-
-fn target(text: &str) -> Result<Endpoint, String> {
-    match place(text, crate::endpoint::PORT)? {
-        Endpoint { port: 0, .. } => Err("port 0 is for listening: name the port of the target".to_string()),
-        endpoint => Ok(endpoint),
-    }
 }
 
 fn scale(text: &str) -> Result<f64, String> {
@@ -189,11 +171,18 @@ fn device(text: &str) -> Result<String, String> {
     }
 }
 
+/// A file's text, not more of it than is sensible: a device has no length and no end.
 fn read(path: &Path) -> Result<String> {
-    let open = || format!("could not read {}", path.display());
-    let length = std::fs::metadata(path).with_context(open)?.len();
-    anyhow::ensure!(length <= FILE_MAX, "{} has {length} bytes: that is none of ours", path.display());
-    std::fs::read_to_string(path).with_context(open)
+    let (open, mut text) = (|| format!("could not read {}", path.display()), String::new());
+    let file = std::fs::File::open(path).with_context(open)?;
+    let length = file.take(FILE_MAX + 1).read_to_string(&mut text).with_context(open)?;
+    anyhow::ensure!(
+        length as u64 <= FILE_MAX,
+        "{} has more than {} MiB: it is none of ours",
+        path.display(),
+        FILE_MAX >> 20
+    );
+    Ok(text)
 }
 
 impl ShapeArgs {
@@ -241,28 +230,24 @@ impl ShapeArgs {
     }
 
     /// The proxy of the flags; none where a configuration says all.
-    fn proxy(&self, up: Settings, down: Settings) -> Option<Spec> {
+    fn proxy(&self, up: Settings, down: Settings) -> Result<Option<Spec>> {
         if self.config.is_some() && self.listen.is_none() && self.to.is_none() {
-            return None;
+            return Ok(None);
         }
-        let at = |endpoint: &Option<Endpoint>, default: u16| match endpoint {
-            Some(endpoint) => endpoint.to_string().trim_start_matches("tcp://").to_string(),
+        let at = |place: &Option<Place>, default: u16| match place {
+            Some(place) => place.address.clone(),
             None => format!("127.0.0.1:{default}"),
         };
-        Some(Spec {
-            name: "shape".to_string(),
-            listen: at(&self.listen, PORT),
+        Ok(Some(Spec {
+            name: "shape".to_string(), // the panel begins with it
+            listen: at(&self.listen, place::PORT),
             upstream: at(&self.to, crate::endpoint::PORT),
             enabled: true,
-            protocol: match (self.udp, self.both) {
-                (true, _) => Protocol::Udp,
-                (_, true) => Protocol::Both,
-                _ => Protocol::Tcp,
-            },
+            protocol: place::protocol(self.udp, self.both, [&self.listen, &self.to])?,
             up,
             down,
             toxics: Vec::new(),
-        })
+        }))
     }
 }
 
@@ -273,14 +258,16 @@ pub fn run(args: ShapeArgs) -> Result<()> {
     let (up, down) = args.networks()?;
     let script = args.script()?;
     if let Some(device) = &args.tc {
+        let script = script.map(|(_, script)| script).unwrap_or_default();
         if args.dry_run {
-            return tc::show(device, &up);
+            return tc::show(device, up, &script);
         }
         let job = Job::start("shape", &args.common)?;
-        return smol::block_on(tc::run(&job, device, up, script.map(|(_, script)| script)));
+        return smol::block_on(tc::run(&job, device, up, &script));
     }
+    let spec = args.proxy(up, down)?;
     let job = Job::start("shape", &args.common)?;
-    let begun = smol::block_on(begin(&job, &args, up, down));
+    let begun = smol::block_on(begin(&job, &args, spec));
     let proxies = begun?;
     if let Some((name, script)) = script {
         proxies.play(&name, script);
@@ -293,13 +280,13 @@ pub fn run(args: ShapeArgs) -> Result<()> {
     })
 }
 
-async fn begin(job: &Arc<Job>, args: &ShapeArgs, up: Settings, down: Settings) -> Result<Arc<Proxies>> {
+async fn begin(job: &Arc<Job>, args: &ShapeArgs, spec: Option<Spec>) -> Result<Arc<Proxies>> {
     more_files();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)); // short enough to type again
     let proxies = Proxies::new(seed, job.board.clone());
     job.board.count_otherwise(lines::lines(proxies.clone()));
-    if let Some(spec) = args.proxy(up, down) {
-        let (proxy, urls) = proxies.add(spec).await?;
+    if let Some(spec) = spec {
+        let (proxy, urls) = proxies.add(spec).await.map_err(proxies::Refused::of_a_user)?;
         job.board.whole().listening = urls.first().cloned();
         let spec = proxy.spec();
         let told = |settings: &Settings| if settings.is_clean() { "nothing".to_string() } else { settings.to_string() };

@@ -105,12 +105,16 @@ async fn populated(proxies: &Arc<Proxies>, body: &[u8]) -> Answer {
 /// `{"name": "rfc8867-5.1", "scale": 20}`, or `{"text": "at 10s rate 1mbit"}`.
 fn play(proxies: &Arc<Proxies>, body: &[u8]) -> Result<Value, Refused> {
     let asked: Value = parsed(body)?;
-    let text = |key: &str| asked.get(key).and_then(Value::as_str);
-    let name = text("name").unwrap_or("script");
+    let text = |key: &str| match asked.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(bad_body(format!("{key} is a text"))),
+    };
+    let (name, given) = (text("name")?.unwrap_or("script"), text("text")?);
     let scale = asked.get("scale").map_or(Some(1.0), Value::as_f64).filter(|scale| (1e-3..=1e6).contains(scale));
     let scale = scale.ok_or_else(|| bad_body("a scale is a number from 0.001 to 1000000"))?;
     // Names of files are for the command line: a page must not read this machine's.
-    let text = text("text").or(built_in(name)).ok_or_else(|| refused(404, "script not found"))?;
+    let text = given.or(built_in(name)).ok_or_else(|| refused(404, "script not found"))?;
     let script = Script::parse(text, scale).map_err(bad_body)?;
     proxies.play(name, script);
     Ok(json!({"playing": name}))
@@ -210,10 +214,63 @@ mod tests {
                 400,
                 "bad request body: loss",
             ),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"latency","toxicity":1.5}"#,
+                400,
+                "bad request body: toxicity is 1.5",
+            ),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"latency","toxicity":-1}"#,
+                400,
+                "bad request body: toxicity is -1",
+            ),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"latency","attributes":{"latency":-5}}"#,
+                400,
+                "bad request body: latency is -5",
+            ),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"slow_close","attributes":{"delay":-1}}"#,
+                400,
+                "bad request body: delay is -1",
+            ),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"limit_data","attributes":{"bytes":-1}}"#,
+                400,
+                "bad request body: bytes is -1",
+            ),
+            (
+                "POST",
+                "/proxies/a%20b/toxics",
+                r#"{"type":"packet_loss","attributes":{"loss_rate":2}}"#,
+                400,
+                "bad request body: loss_rate is 2",
+            ),
+            ("PATCH", "/proxies/a%20b", r#"{"up":{"delay":true}}"#, 400, "bad request body: delay"),
+            ("PATCH", "/proxies/a%20b", r#"{"up":5}"#, 400, "bad request body: invalid type"),
+            ("POST", "/proxies", r#"{"name":"x","listen":"udp://:0","upstream":"h:1"}"#, 400, "udp://:0: the proxy's"),
+            (
+                "POST",
+                "/proxies",
+                r#"{"name":"x","listen":":7","upstream":"localhost:7"}"#,
+                400,
+                ":7 and localhost:7 are",
+            ),
             ("GET", "/proxies/a%20b/toxics/x", "", 404, "toxic not found"),
             ("PATCH", "/proxies/a%20b/toxics/x", "{}", 404, "toxic not found"),
             ("PATCH", "/proxies/a%20b", r#"{"up":{"dely":"1ms"}}"#, 400, "bad request body: unknown setting `dely`"),
             ("POST", "/script", r#"{"name":"/etc/passwd"}"#, 404, "script not found"),
+            ("POST", "/script", r#"{"text":5}"#, 400, "bad request body: text is a text"),
             ("POST", "/script", r#"{"text":"at 1s"}"#, 400, "bad request body: line 1"),
             ("PUT", "/proxies", "", 405, "method not allowed"),
             ("GET", "/nowhere", "", 404, "404 page not found"),
@@ -252,6 +309,21 @@ mod tests {
         assert_eq!(say(&proxies, "DELETE", &format!("{toxics}/shape_upstream"), "").0, 204);
         assert_eq!(say(&proxies, "POST", "/reset", "").0, 204);
         assert_eq!(say(&proxies, "GET", toxics, "").1, json!([]));
+    }
+
+    #[test]
+    fn a_reset_does_what_it_can_and_says_what_it_could_not() {
+        let proxies = server();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let busy = json!({"name": "a", "listen": taken.local_addr().unwrap().to_string(), "upstream": "127.0.0.1:1",
+            "enabled": false, "toxics": [{"type": "latency"}]});
+        let free = json!({"name": "b", "upstream": "127.0.0.1:1", "enabled": false, "toxics": [{"type": "latency"}]});
+        say(&proxies, "POST", "/populate", &json!([busy, free]).to_string());
+        let (status, answer) = say(&proxies, "POST", "/reset", "");
+        assert!(status == 500 && answer["error"].as_str().unwrap().starts_with("a: could not listen"), "{answer}");
+        let all = say(&proxies, "GET", "/proxies", "").1;
+        assert_eq!((&all["a"]["toxics"], &all["b"]["toxics"]), (&json!([]), &json!([])));
+        assert_eq!((&all["a"]["enabled"], &all["b"]["enabled"]), (&false.into(), &true.into()));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use smol::Task;
 
 use super::proxy::{self, Protocol, Proxy, Spec};
+use super::sockets;
 use super::toxic::{TYPES, Toxic, Way};
-use crate::fault;
+use crate::fault::{self, Fault};
 use crate::lock::lock;
 use crate::shaper::settings::Settings;
 use crate::stats::Board;
@@ -35,6 +36,13 @@ pub struct Refused {
 
 pub fn refused(status: u16, why: impl Into<String>) -> Refused {
     Refused { status, why: why.into() }
+}
+
+impl Refused {
+    /// As the command line says it: what a request could not ask for is a usage error.
+    pub fn of_a_user(self) -> anyhow::Error {
+        if self.status == 400 { Fault::usage(self.why).into() } else { self.into() }
+    }
 }
 
 impl From<Refused> for anyhow::Error {
@@ -89,7 +97,7 @@ impl Proxies {
     pub async fn add(&self, spec: Spec) -> Result<(Arc<Proxy>, Vec<String>), Refused> {
         let name = spec.name.clone();
         let enabled = spec.enabled;
-        check(&spec)?;
+        check(&spec).await?;
         if lock(&self.all).contains_key(&name) {
             return Err(refused(409, "proxy already exists"));
         }
@@ -138,7 +146,7 @@ impl Proxies {
         take(&mut wanted.upstream, &asked.upstream);
         wanted.protocol = asked.protocol.unwrap_or(before.protocol);
         conditions(&mut wanted, &asked)?;
-        check(&wanted)?;
+        check(&wanted).await?;
         let place = |spec: &Spec| (spec.listen.clone(), spec.upstream.clone(), spec.protocol);
         if place(&wanted) != place(&before) {
             proxy.stop().await;
@@ -202,14 +210,20 @@ impl Proxies {
 
     /// Enables every proxy and takes its toxics away; what the flags, scripts and the page set stays.
     pub async fn reset(&self) -> Result<(), Refused> {
-        for proxy in self.all() {
-            start(&proxy).await?;
+        let all = self.all();
+        for proxy in &all {
             proxy.change(|spec| {
                 spec.toxics.clear();
                 Ok::<_, Refused>(())
             })?;
         }
-        Ok(())
+        let mut failed = Vec::new();
+        for proxy in &all {
+            if let Err(refused) = start(proxy).await {
+                failed.push(format!("{}: {}", proxy.spec().name, refused.why));
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(refused(500, failed.join("; "))) }
     }
 
     /// Reads the configuration again: what it no longer names is removed.
@@ -243,11 +257,13 @@ async fn start(proxy: &Arc<Proxy>) -> Result<Vec<String>, Refused> {
     Ok(urls)
 }
 
-fn check(spec: &Spec) -> Result<(), Refused> {
-    for address in [&spec.listen, &spec.upstream] {
-        proxy::address(address).map_err(|error| refused(400, error.to_string()))?;
+async fn check(spec: &Spec) -> Result<(), Refused> {
+    let address = |text| proxy::address(text, spec.protocol).map_err(|error| refused(400, error.to_string()));
+    let (listen, upstream) = (address(&spec.listen)?, address(&spec.upstream)?);
+    match sockets::meet(&listen, &upstream).await {
+        true => Err(refused(400, format!("{} and {} are one address: a proxy to itself", spec.listen, spec.upstream))),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The settings and toxics that are asked for.
@@ -293,6 +309,7 @@ pub fn add_toxic(spec: &mut Spec, json: &Value) -> Result<Toxic, Refused> {
         return Err(refused(400, format!("there are {TOXICS} toxics already")));
     }
     let toxic: Toxic = serde_json::from_value(Value::Object(fields)).map_err(bad_body)?;
+    toxic.check().map_err(bad_body)?;
     // Toxiproxy answers with the upstream ones first.
     let at = spec.toxics.partition_point(|t| t.stream == Way::Up || toxic.stream == Way::Down);
     spec.toxics.insert(at, toxic.clone());
@@ -315,7 +332,9 @@ pub fn update_toxic(spec: &mut Spec, name: &str, json: &Value) -> Result<Toxic, 
         }
         _ => return Err(bad_body("attributes are an object")),
     }
-    *toxic = serde_json::from_value(fields).map_err(bad_body)?;
+    let changed: Toxic = serde_json::from_value(fields).map_err(bad_body)?;
+    changed.check().map_err(bad_body)?;
+    *toxic = changed;
     Ok(toxic.clone())
 }
 

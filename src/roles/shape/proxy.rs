@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail, ensure};
 use event_listener::Event;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,16 @@ pub enum Protocol {
     Tcp,
     Udp,
     Both,
+}
+
+impl Protocol {
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Both => "both",
+        }
+    }
 }
 
 /// What a proxy is asked to be; as JSON it is Toxiproxy's object with our own fields besides.
@@ -78,13 +88,16 @@ impl Drop for Here {
     }
 }
 
-/// `host:port`; a scheme of ours is allowed before it.
-pub fn address(text: &str) -> Result<Endpoint> {
+/// `host:port`; before it may stand the scheme of what the proxy passes.
+pub fn address(text: &str, protocol: Protocol) -> Result<Endpoint> {
     let endpoint = Endpoint::parse(text).map_err(|why| anyhow!("{text}: {why}"))?;
-    match endpoint.scheme.as_str() {
-        "tcp" | "udp" => Ok(endpoint),
-        other => Err(anyhow!("{text}: a proxy passes bytes and datagrams: it knows tcp and udp, not {other}")),
-    }
+    let passes = match endpoint.scheme.as_str() {
+        "tcp" => protocol == Protocol::Tcp || !text.contains("://"),
+        "udp" => protocol == Protocol::Udp,
+        other => bail!("{text}: a proxy passes bytes and datagrams: it knows tcp and udp, not {other}"),
+    };
+    ensure!(passes, "{text}: the proxy's protocol is {}", protocol.name());
+    Ok(endpoint)
 }
 
 /// `host:port` with brackets where needed.
@@ -135,8 +148,8 @@ impl Proxy {
     }
 
     pub fn upstream(&self) -> Endpoint {
-        let upstream = lock(&self.spec).upstream.clone();
-        address(&upstream).expect("it was read when it was set")
+        let spec = lock(&self.spec);
+        address(&spec.upstream, spec.protocol).expect("it was read when it was set")
     }
 
     pub fn pacer(&self, way: Way) -> Arc<Mutex<Pacer>> {
@@ -165,8 +178,9 @@ impl Proxy {
     pub fn unreachable(&self, error: Option<&anyhow::Error>) {
         let before = self.unreachable.swap(error.is_some(), Ordering::Relaxed);
         if let Some(error) = error.filter(|_| !before) {
-            let upstream = lock(&self.spec).upstream.clone();
-            log::warn!("could not reach {upstream}: {}: clients are reset until it answers", fault::line(error));
+            let Spec { upstream, protocol, .. } = self.spec();
+            let meanwhile = if protocol == Protocol::Udp { "datagrams are lost" } else { "clients are reset" };
+            log::warn!("could not reach {upstream}: {}: {meanwhile} until it answers", fault::line(error));
         }
     }
 
@@ -176,8 +190,8 @@ impl Proxy {
         if running.is_some() {
             return Ok(Vec::new());
         }
-        let (mut on, protocol) = (address(&self.spec().listen)?, self.spec().protocol);
-        address(&self.spec().upstream)?;
+        let Spec { listen, protocol, .. } = self.spec();
+        let mut on = address(&listen, protocol)?;
         let (stop, mut tasks, mut urls) = (Stop::default(), Vec::new(), Vec::new());
         if protocol != Protocol::Udp {
             let listener = sockets::listen_tcp(&on).await?;

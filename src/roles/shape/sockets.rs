@@ -1,10 +1,11 @@
 //! The sockets of a proxy: bound, connected, reset.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use async_io::{Async, Timer};
+use rustix::process::{Resource, getrlimit};
 use smol::future::or;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -28,6 +29,40 @@ pub async fn resolve(at: &Endpoint, listen: bool) -> Result<Vec<SocketAddr>> {
             found.with_context(|| format!("could not find the host {}", at.host))
         }
     }
+}
+
+/// Whether a proxy that listens there and calls this would call itself.
+pub async fn meet(listen: &Endpoint, to: &Endpoint) -> bool {
+    if listen.port != to.port || listen.port == 0 {
+        return false; // the usual case asks no name server
+    }
+    let ips = async |at: &Endpoint, listening: bool| -> Vec<IpAddr> {
+        let found = resolve(at, listening).await.unwrap_or_default(); // what has no address yet is nowhere
+        found.iter().map(|address| address.ip().to_canonical()).collect()
+    };
+    let (listened, called) = (ips(listen, true).await, ips(to, false).await);
+    listened.iter().any(|on| called.iter().any(|to| reaches(*on, *to)))
+}
+
+/// Whether a call to one address reaches who listens on the other.
+fn reaches(on: IpAddr, to: IpAddr) -> bool {
+    let to = match to {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let everywhere = on.is_unspecified() && (on.is_ipv6() || to.is_ipv4());
+    // An address is this machine's own where something can be bound to it.
+    on == to || everywhere && UdpSocket::bind((to, 0)).is_ok()
+}
+
+/// Connections of a proxy at most, two files each: what the system allows, less some for everything else.
+pub fn most_connections() -> usize {
+    /// As many local ports as Linux gives out to one target, by default (ip_local_port_range).
+    const PORTS: usize = 28_232;
+    const OTHERS: u64 = 128;
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(OTHERS) / 2).unwrap_or(PORTS).clamp(1, PORTS)
 }
 
 pub async fn listen_tcp(on: &Endpoint) -> Result<Async<TcpListener>> {
@@ -90,5 +125,33 @@ pub async fn connect_tcp(to: &Endpoint) -> Result<Async<TcpStream>> {
 pub fn reset(stream: Async<TcpStream>) {
     if let Ok(stream) = stream.into_inner() {
         let _ = Socket::from(stream).set_linger(Some(Duration::ZERO)); // a peer that is gone already needs no reset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_to_itself_is_seen_however_it_is_spelled() {
+        let meet = |listen: &str, to: &str| {
+            let parse = |text: &str| Endpoint::parse(text).unwrap();
+            smol::block_on(super::meet(&parse(listen), &parse(to)))
+        };
+        for (listen, to) in [
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            (":7", "127.0.0.1:7"),
+            ("0.0.0.0:7", "localhost:7"),
+            ("[::]:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "0.0.0.0:7"),
+            ("127.0.0.1:7", ":7"),
+            ("localhost:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "[::ffff:127.0.0.1]:7"),
+        ] {
+            assert!(meet(listen, to), "{listen} → {to}");
+        }
+        for (listen, to) in [("127.0.0.1:7", "127.0.0.1:8"), ("127.0.0.1:7", "127.0.0.2:7"), (":7", "192.0.2.1:7")] {
+            assert!(!meet(listen, to), "{listen} → {to}");
+        }
     }
 }

@@ -3,14 +3,15 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use smol::future::or;
 
 use super::timeline::follow;
 use crate::fault::Fault;
 use crate::roles::Job;
-use crate::shaper::script::Script;
+use crate::shaper::script::{Event, Script, Way};
 use crate::shaper::settings::{Distribution, Queue, Rate, Settings};
+use crate::units;
 
 /// Packets that netem holds at most: a gigabit's for a second; its own 1000 would drop at 12 Mbit/s and one second.
 const LIMIT: u32 = 100_000;
@@ -18,11 +19,19 @@ const LIMIT: u32 = 100_000;
 const TICKS: u64 = 100;
 const FRAME: u64 = 1600;
 
+/// How the device's own qdisc is treated: `Add` leaves it alone where somebody has set one.
+#[derive(Clone, Copy)]
+enum Root {
+    Add,
+    Replace,
+}
+
 /// The words behind `tc`, one command each.
-pub fn commands(device: &str, settings: &Settings) -> Result<Vec<Vec<String>>, Fault> {
+fn commands(root: Root, device: &str, settings: &Settings) -> Result<Vec<Vec<String>>, Fault> {
     let words = |text: String| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
     let netem = netem(settings)?;
-    let mut all = vec![words(format!("qdisc replace dev {device} root handle 1: netem limit {LIMIT} {netem}"))];
+    let root = if matches!(root, Root::Add) { "add" } else { "replace" };
+    let mut all = vec![words(format!("qdisc {root} dev {device} root handle 1: netem limit {LIMIT} {netem}"))];
     let bandwidth = settings.bandwidth.map(Rate::Fixed);
     match settings.rate.as_ref().or(bandwidth.as_ref()) {
         None => {}
@@ -82,12 +91,30 @@ fn removal(device: &str) -> Vec<String> {
     ["qdisc", "del", "dev", device, "root"].map(str::to_string).to_vec()
 }
 
+/// The settings once a script's first events have happened.
+fn first(settings: Settings, script: &Script) -> Settings {
+    let mut first = settings;
+    script.events.iter().filter(|event| event.at.is_zero()).for_each(|event| follow_up(event, &mut first));
+    first
+}
+
+/// Of a script's event what tc can do: it shapes what leaves.
+fn follow_up(event: &Event, current: &mut Settings) {
+    let _ = event.apply(current, &mut Settings::default()); // it was checked when it was read
+}
+
 /// Prints the commands instead of running them.
-pub fn show(device: &str, settings: &Settings) -> Result<()> {
-    let mut all = commands(device, settings)?;
-    all.push(removal(device));
-    let lines: Vec<String> = all.iter().map(|words| format!("tc {}", words.join(" "))).collect();
-    match std::io::Write::write_all(&mut std::io::stdout(), (lines.join("\n") + "\n").as_bytes()) {
+pub fn show(device: &str, settings: Settings, script: &Script) -> Result<()> {
+    let mut current = first(settings, script);
+    let line = |words: &Vec<String>| format!("tc {}\n", words.join(" "));
+    let mut text: String = commands(Root::Add, device, &current)?.iter().map(line).collect();
+    for event in script.events.iter().filter(|event| !event.at.is_zero() && event.way != Way::Down) {
+        follow_up(event, &mut current);
+        text += &format!("# at {}\n", units::show_duration(event.at));
+        text.extend(commands(Root::Replace, device, &current)?.iter().map(line));
+    }
+    text += &line(&removal(device));
+    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
@@ -102,34 +129,51 @@ fn tc(words: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Sets it up; where that fails half-way nothing of it stays.
+fn install(device: &str, settings: &Settings) -> Result<()> {
+    let all = commands(Root::Add, device, settings)?;
+    let Some((root, rest)) = all.split_first() else { return Ok(()) };
+    tc(root).map_err(|error| match error.to_string() {
+        // The kernel's words for a device that somebody has set up already.
+        text if text.contains("Exclusivity flag") || text.contains("File exists") => {
+            anyhow!(
+                "{device} has a qdisc already, which stays: `tc qdisc del dev {device} root` takes it away ({text})"
+            )
+        }
+        _ => error,
+    })?;
+    rest.iter().try_for_each(|words| tc(words)).inspect_err(|_| _ = tc(&removal(device)))
+}
+
 /// Holds the settings, and a script's, until the job ends; takes them away again whatever ended it.
-pub async fn run(job: &Arc<Job>, device: &str, settings: Settings, script: Option<Script>) -> Result<()> {
-    let apply = |settings: &Settings| {
-        commands(device, settings).map_err(Into::into).and_then(|all| all.iter().try_for_each(|words| tc(words)))
-    };
-    let mut begun = apply(&settings);
-    if begun.is_ok() {
+pub async fn run(job: &Arc<Job>, device: &str, settings: Settings, script: &Script) -> Result<()> {
+    job.board.count_otherwise(Box::new(|_, _| Vec::new())); // the kernel counts, not we
+    let settings = first(settings, script);
+    let mut done = install(device, &settings);
+    if done.is_ok() {
         log::info!("{device} is shaped until this ends: {settings}");
-        let mut current = settings;
-        let play = async {
-            if let Some(script) = &script {
-                follow(script, |event| {
-                    let _ = event.apply(&mut current, &mut Settings::default()); // it was checked when it was read
-                    if let Err(error) = apply(&current) {
-                        job.fail(error);
-                    }
-                })
-                .await;
-            }
-            smol::future::pending().await
-        };
-        or(play, job.stop.heard()).await;
-        begun = tc(&removal(device));
-    } else {
-        let _ = tc(&removal(device)); // half of it may be there
+        if script.events.iter().any(|event| event.way == Way::Down) {
+            log::warn!("what the script says of down is left out: tc shapes what leaves by {device}");
+        }
+        or(play(job, device, settings, script), job.stop.heard()).await;
+        done = tc(&removal(device));
     }
     job.stop.say();
-    begun.and(job.ended().await)
+    done.and(job.ended().await)
+}
+
+/// Follows the script, and has no end.
+async fn play(job: &Arc<Job>, device: &str, settings: Settings, script: &Script) {
+    let mut current = settings;
+    let change = |event: &Event| {
+        follow_up(event, &mut current);
+        let all = commands(Root::Replace, device, &current).map_err(Into::into);
+        if let Err(error) = all.and_then(|all| all.iter().try_for_each(|words| tc(words))) {
+            job.fail(error);
+        }
+    };
+    follow(script, change).await;
+    smol::future::pending().await
 }
 
 #[cfg(test)]
@@ -137,7 +181,7 @@ mod tests {
     use super::*;
 
     fn shown(settings: &str) -> String {
-        let all = commands("eth0", &settings.parse().unwrap());
+        let all = commands(Root::Replace, "eth0", &settings.parse().unwrap());
         all.map_or_else(|fault| fault.to_string(), |all| all.iter().map(|w| w.join(" ")).collect::<Vec<_>>().join("; "))
     }
 

@@ -13,7 +13,7 @@ use fastrand::Rng;
 use smol::future::{or, pending, try_zip, yield_now};
 
 use super::proxy::Proxy;
-use super::sockets::{connect_tcp, reset};
+use super::sockets::{connect_tcp, most_connections, reset};
 use super::toxic::{Plan, Way};
 use crate::clock::{self, Time};
 use crate::fault;
@@ -48,9 +48,15 @@ enum Cut {
 /// Takes clients until it is dropped.
 pub async fn serve(proxy: Arc<Proxy>, listener: Async<TcpListener>, stop: Stop) {
     const AGAIN: Duration = Duration::from_millis(100);
-    let mut trouble = Repeated::default();
+    let (mut trouble, mut refusals, most) = (Repeated::default(), Repeated::default(), most_connections());
     loop {
         match listener.accept().await {
+            Ok((client, _)) if proxy.connections() >= most => {
+                reset(client);
+                if let Some(n) = refusals.again(clock::now()) {
+                    log::warn!("reset {n} clients more than the {most} that there is room for: ulimit -n is the limit");
+                }
+            }
             Ok((client, from)) => {
                 let (proxy, stop) = (proxy.clone(), stop.clone());
                 let job = async move {

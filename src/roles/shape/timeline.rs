@@ -17,7 +17,7 @@ use crate::shaper::settings::Settings;
 pub fn read(name: &str, scale: f64) -> Result<Script> {
     let text = match built_in(name) {
         Some(text) => text.to_string(),
-        None => std::fs::read_to_string(Path::new(name)).with_context(|| {
+        None => super::read(Path::new(name)).with_context(|| {
             let known: Vec<&str> = BUILT_IN.iter().map(|(name, ..)| *name).collect();
             format!("could not read the script {name} (built in are {})", known.join(", "))
         })?,

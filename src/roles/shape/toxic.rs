@@ -179,6 +179,31 @@ impl PacketLoss {
 }
 
 impl Toxic {
+    /// Whether its figures are of this world; if not, which is not.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = |figures: &[(&str, i64)]| match figures.iter().find(|(_, figure)| *figure < 0) {
+            Some((name, figure)) => Err(format!("{name} is {figure}: it must not be below 0")),
+            None => Ok(()),
+        };
+        let shares = |figures: &[(&str, f64)]| match figures.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+            Some((name, share)) => Err(format!("{name} is {share}: it is a share from 0 to 1")),
+            None => Ok(()),
+        };
+        shares(&[("toxicity", self.toxicity)])?;
+        match &self.kind {
+            Kind::Latency(t) => positive(&[("latency", t.latency), ("jitter", t.jitter)]),
+            Kind::Bandwidth(t) => positive(&[("rate", t.rate)]),
+            Kind::SlowClose(t) => positive(&[("delay", t.delay)]),
+            Kind::Timeout(t) | Kind::ResetPeer(t) => positive(&[("timeout", t.timeout)]),
+            Kind::Slicer(t) => {
+                positive(&[("average_size", t.average_size), ("size_variation", t.size_variation), ("delay", t.delay)])
+            }
+            Kind::LimitData(t) => positive(&[("bytes", t.bytes)]),
+            Kind::PacketLoss(t) => shares(&[("loss_rate", t.loss_rate), ("correlation", t.correlation)]),
+            Kind::Shape(_) => Ok(()), // settings check themselves
+        }
+    }
+
     /// The same answer for a connection as long as both live.
     fn hits(&self, seed: u64) -> bool {
         let mut hasher = DefaultHasher::new();
