@@ -149,17 +149,18 @@ fn install(device: &str, settings: &Settings) -> Result<()> {
 pub async fn run(job: &Arc<Job>, device: &str, settings: Settings, script: &Script) -> Result<()> {
     job.board.count_otherwise(Box::new(|_, _| Vec::new())); // the kernel counts, not we
     let settings = first(settings, script);
-    let mut done = install(device, &settings);
-    if done.is_ok() {
-        log::info!("{device} is shaped until this ends: {settings}");
-        if script.events.iter().any(|event| event.way == Way::Down) {
-            log::warn!("what the script says of down is left out: tc shapes what leaves by {device}");
-        }
-        or(play(job, device, settings, script), job.stop.heard()).await;
-        done = tc(&removal(device));
+    if let Err(error) = install(device, &settings) {
+        job.stop.say();
+        return Err(error); // nothing was shaped: no totals
     }
+    log::info!("{device} is shaped until this ends: {settings}");
+    if script.events.iter().any(|event| event.way == Way::Down) {
+        log::warn!("what the script says of down is left out: tc shapes what leaves by {device}");
+    }
+    or(play(job, device, settings, script), job.stop.heard()).await;
+    let removed = tc(&removal(device));
     job.stop.say();
-    done.and(job.ended().await)
+    removed.and(job.ended().await)
 }
 
 /// Follows the script, and has no end.
