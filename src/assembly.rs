@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::frame::{BYTES_MAX, Frame};
 use crate::message::{Begin, Runs};
 use crate::runs;
-use crate::segments::{Head, SEGMENTS_MAX, Segment, splice};
+use crate::segments::{Form, Head, SEGMENTS_MAX, Segment, splice};
 
 #[derive(Debug, Default)]
 pub struct Assembly {
@@ -28,7 +28,8 @@ impl Assembly {
         let before = self.begun.take().filter(|(before, _)| before.epoch == begin.epoch);
         let head = match begin.head.take() {
             Some(head) => {
-                ensure!((1..=SEGMENTS_MAX).contains(&head.count), "a frame of {} segments", head.count);
+                let most = if head.form == Form::Whole { 1 } else { SEGMENTS_MAX };
+                ensure!((1..=most).contains(&head.count), "a frame of {} segments", head.count);
                 Arc::new(head)
             }
             None => before.as_ref().map(|(_, head)| head.clone()).context("a frame without a header")?,

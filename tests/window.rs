@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use vstream::clock::now;
 use vstream::codec::encode::encode;
+use vstream::codec::jpeg::segments;
 use vstream::devices::window::{End, Feed, feed, run};
 use vstream::fault::Fault;
 use vstream::frame::Frame;
@@ -29,9 +30,10 @@ const HUNG: Duration = Duration::from_secs(120);
 /// Small programs that give windows a frame and let them fill the screen; one of them is enough.
 const MANAGERS: [&str; 5] = ["openbox", "jwm", "icewm", "xfwm4", "metacity"];
 
-const TESTS: [(&str, fn()); 7] = [
+const TESTS: [(&str, fn()); 8] = [
     ("colours_and_letterbox", || play(colours_script)),
     ("colours_by_software", || play(colours_script)),
+    ("rows_that_changed", || play(rows_script)),
     ("keys", || play(keys_script)),
     ("full_screen", full_screen),
     ("idle_window_uses_no_processor", || play(idle_script)),
@@ -133,6 +135,26 @@ impl Drop for Ended {
     fn drop(&mut self) {
         self.0.say();
     }
+}
+
+/// The upper half, then the lower one, then nothing: of each frame only the rows that changed are uploaded.
+fn rows_script(feed: &Feed) {
+    let window = window();
+    let whole = patches(640, 360);
+    let mut upper = whole.clone();
+    upper.planes_mut()[0][640 * 180..].fill(16);
+    let mut before: Option<Coded> = None;
+    for (seq, picture) in [(0, &upper), (1, &whole), (2, &whole)] {
+        let coded = segments(encode(picture, 80).expect("a JPEG"), seq).expect("our own");
+        let coded = before.map_or(coded.clone(), |before| coded.after(&before));
+        let changed = coded.versions.iter().filter(|&&version| version == seq).count();
+        assert_eq!(changed, [115, 60, 0][seq as usize], "of 115 tiles, five in a row");
+        let frame = Frame { epoch: 1, seq, captured: now(), error: Duration::ZERO, coded: coded.clone() };
+        feed.show(Arc::new(picture.clone()), frame);
+        until("the frame on the screen", || feed.lag().is_some());
+        before = Some(coded);
+    }
+    compare(window, (640, 360), (640, 360), (0, 0, 640, 360));
 }
 
 fn colours_script(feed: &Feed) {

@@ -131,6 +131,7 @@ fn decode_planes(data: &[u8], strict: bool) -> Result<Vec<Plane>> {
 fn whole(data: &[u8]) -> Result<Picture> {
     let header = jpeg::parse(data)?;
     ensure!(header.precision == 8, "a JPEG of {} bits a sample: only 8 are supported", header.precision);
+    ensure!(!header.rgb, "an RGB JPEG: only grey and YCbCr are supported");
     ensure!(header.sampling.len() != 4, "a CMYK JPEG: only grey and YCbCr are supported");
     let completed = if header.has_huffman { data.into() } else { jpeg::complete(data)? };
     let mut planes = decode_planes(&completed, false)?.into_iter();

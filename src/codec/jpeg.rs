@@ -15,6 +15,8 @@ pub const SOS: u8 = 0xDA;
 pub const DHT: u8 = 0xC4;
 pub const DRI: u8 = 0xDD;
 pub const RST0: u8 = 0xD0;
+/// APP14, by which Adobe's programs say whether colours are transformed to Y'CbCr.
+const ADOBE: u8 = 0xEE;
 
 /// Pixels of the largest JPEG that is looked into: about 8K with a margin. More would be a bomb, not a picture.
 pub const PIXELS_MAX: usize = 64_000_000;
@@ -29,6 +31,8 @@ pub struct Header {
     pub precision: u8,
     /// Horizontal and vertical sampling factors of each component.
     pub sampling: Vec<(u8, u8)>,
+    /// Red, green and blue instead of Y'CbCr.
+    pub rgb: bool,
     /// MCUs between restart markers, 0 without.
     pub restart: usize,
     /// Where the frame header's height and width stand (four bytes).
@@ -42,7 +46,7 @@ pub struct Header {
 impl Header {
     /// Baseline 4:2:0 in three components, as vstream writes it.
     pub fn is_planar_420(&self) -> bool {
-        self.process == 0xC0 && self.precision == 8 && self.sampling == [(2, 2), (1, 1), (1, 1)]
+        self.process == 0xC0 && self.precision == 8 && !self.rgb && self.sampling == [(2, 2), (1, 1), (1, 1)]
     }
 }
 
@@ -76,23 +80,26 @@ pub fn parse(data: &[u8]) -> Result<Header> {
         process: 0,
         precision: 0,
         sampling: Vec::new(),
+        rgb: false,
         restart: 0,
         size_at: 0,
         sos: 0,
         scan: 0,
         has_huffman: false,
     };
-    let mut at = 2;
+    let (mut at, mut untransformed) = (2, false);
     loop {
         let Segment { marker, body } = segment(data, at)?;
         let bytes = &data[body.clone()];
         match marker {
             DHT => header.has_huffman = true,
+            ADOBE if bytes.starts_with(b"Adobe") => untransformed = bytes.get(11) == Some(&0),
             DRI => header.restart = usize::from(be16(bytes, 0)?),
             0xC0..=0xCF if marker != 0xC8 && marker != 0xCC => frame_header(&mut header, marker, bytes, body.start)?,
             SOS => {
                 ensure!(!header.sampling.is_empty(), "a scan comes before the frame header");
                 (header.sos, header.scan) = (body.start - 4, body.end);
+                header.rgb |= untransformed && header.sampling.len() == 3;
                 return Ok(header);
             }
             0x01 | 0xD0..=0xD9 => bail!("marker {marker:02X} among the headers"),
@@ -109,6 +116,7 @@ fn frame_header(header: &mut Header, marker: u8, bytes: &[u8], at: usize) -> Res
     ensure!(width > 0 && height > 0, "a picture of {width}x{height}");
     ensure!(width * height <= PIXELS_MAX, "a picture of {width}x{height} is over the limit of 64 megapixels");
     ensure!((1..=4).contains(count) && components.len() == usize::from(*count) * 3, "{count} components");
+    header.rgb = components.chunks_exact(3).map(|c| c[0]).eq(*b"RGB");
     header.sampling = components.chunks_exact(3).map(|c| (c[1] >> 4, c[1] & 15)).collect();
     ensure!(
         header.sampling.iter().all(|&(h, v)| (1..=4).contains(&h) && (1..=4).contains(&v)),

@@ -12,8 +12,8 @@ pub const SUM: f64 = 1.5;
 pub const PEAK: f64 = 4.0;
 /// Correlation of neighbouring changes that is still noise: a camera's own interpolation and smoothing reach 0.5 to 0.6.
 pub const WHITE: f64 = 0.7;
-/// Between the quietest tenth of the picture and two fifths of it noise differs by less than this, motion by more.
-const EVEN: f64 = 2.0;
+/// Between the quietest tenth of the picture and two fifths of it noise differs by less than this, clipped parts included; motion by more.
+const EVEN: f64 = 4.0;
 /// What is louder than this (a deviation of four steps of 255) is not taken for noise.
 const LOUDEST: f64 = 32.0;
 /// The level falls at once and rises by so much with each picture: in a second to a camera's usual noise.

@@ -124,3 +124,19 @@ fn foreign_samplings_come_to_420() {
     Encoder::new(&mut grey, 90).encode(&vec![77; 50 * 38], w, h, ColorType::Luma).unwrap();
     assert_eq!(decode(&grey.into()).unwrap().planes()[1][0], 128);
 }
+
+#[test]
+fn rgb_is_refused_and_not_shown_in_wrong_colours() {
+    let mut data = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut data, 90);
+    encoder.encode(&[90; 16 * 16 * 3], 16, 16, jpeg_encoder::ColorType::Ycbcr).unwrap();
+    let at = jpeg::parse(&data).unwrap().size_at + 5; // the components begin behind height, width and their number
+    let own = [0, 3, 6].map(|i| data[at + i]);
+    (0..3).for_each(|i| data[at + 3 * i] = b"RGB"[i]);
+    assert!(decode(&data.clone().into()).unwrap_err().to_string().contains("RGB"));
+    let adobe = [&[0xFF, 0xEE, 0, 14][..], b"Adobe", &[0, 100, 0, 0, 0, 0, 0]].concat();
+    (0..3).for_each(|i| data[at + 3 * i] = own[i]);
+    assert!(decode(&data.clone().into()).is_ok());
+    data.splice(2..2, adobe);
+    assert!(decode(&data.into()).unwrap_err().to_string().contains("RGB"));
+}

@@ -47,14 +47,16 @@ struct Standing<'a> {
 }
 
 impl Standing<'_> {
-    /// Uploads rows of a picture of the texture's size; they begin at an even one.
+    /// Uploads rows of a picture of the texture's size; they begin at an even one. SDL takes just as many bytes as the
+    /// rows have.
     fn update(&mut self, picture: &Picture, rows: Range<usize>) -> Result<()> {
-        let ([y, cb, cr], pitch) = (picture.planes(), picture.width());
-        let (luma, chroma) = (rows.start * pitch, rows.start / 2 * (pitch / 2));
+        let pitch = picture.width();
         let part = Rect::new(0, rows.start as i32, pitch as u32, rows.len() as u32);
-        let updated =
-            self.texture.update_yuv(part, &y[luma..], pitch, &cb[chroma..], pitch / 2, &cr[chroma..], pitch / 2);
-        updated.map_err(|e| broken(e.to_string()))
+        let [y, cb, cr] = picture.planes();
+        let luma = rows.start * pitch..rows.end * pitch;
+        let chroma = rows.start / 2 * (pitch / 2)..rows.end / 2 * (pitch / 2);
+        let (y, cb, cr) = (&y[luma], &cb[chroma.clone()], &cr[chroma]);
+        self.texture.update_yuv(part, y, pitch, cb, pitch / 2, cr, pitch / 2).map_err(|e| broken(e.to_string()))
     }
 }
 
