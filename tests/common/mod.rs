@@ -2,6 +2,8 @@
 //! hang is a failure with the process's words in it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod shape;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
