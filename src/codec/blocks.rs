@@ -1,6 +1,6 @@
 //! The block coder: 8x8 samples to Huffman-coded bytes, in loops over lanes of eight that compilers turn into vectors.
-//! Every byte is the one that `jpeg-encoder` 0.7 would write. The transform is the IJG's accurate integer one
-//! (jfdctint.c); this software is based in part on the work of the Independent JPEG Group.
+//! Every byte is the one that `jpeg-encoder` 0.7 would write without its feature `simd`. The transform is the IJG's
+//! accurate integer one (jfdctint.c); this software is based in part on the work of the Independent JPEG Group.
 
 use crate::picture::Picture;
 
@@ -107,8 +107,7 @@ impl Tables {
 
 impl Table {
     fn new(steps: &[u8; 64], quality: u8, dc: ([u8; 16], &[u8]), ac: ([u8; 16], &[u8])) -> Table {
-        let quality = u32::from(quality.clamp(1, 100));
-        let scale = if quality < 50 { 5000 / quality } else { 200 - quality * 2 };
+        let scale = scale(quality);
         let (mut rounding, mut reciprocals) = ([[0; 8]; 8], [[0; 8]; 8]);
         for (at, &step) in steps.iter().enumerate() {
             let step = ((u32::from(step) * scale + 50) / 100).clamp(1, 255);
@@ -116,6 +115,12 @@ impl Table {
         }
         Table { rounding, reciprocals, dc: codes(dc), ac: codes(ac) }
     }
+}
+
+/// How coarse the quantisers of a quality are: per cent of the standard tables' steps, as libjpeg has it.
+pub fn scale(quality: u8) -> u32 {
+    let quality = u32::from(quality.clamp(1, 100));
+    if quality < 50 { 5000 / quality } else { 200 - quality * 2 }
 }
 
 /// Rounding and reciprocal for one step. The crate works in 1/32768 and the last bit of its rounding shows, so its

@@ -108,8 +108,8 @@ pub struct Plane<S = Vec<u8>> {
     pub samples: S,
 }
 
-/// Decodes to the components' own resolution. Damage is an error when `strict`, else as little of the picture as can be. zune-jpeg has panicked on damaged files before (its issues 176, 184, 188,
-/// 202, 257), so a panic is an error here.
+/// Decodes to the components' own resolution. Damage is an error when `strict`, else it costs as little of the picture as
+/// can be. zune-jpeg has panicked on damaged files before (its issues 176, 184, 188, 202, 257), so a panic is an error here.
 fn decode_planes(data: &[u8], strict: bool) -> Result<Vec<Plane>> {
     let decoded = guarded(|| {
         let options = DecoderOptions::default().set_max_width(65_535).set_max_height(65_535).set_strict_mode(strict);

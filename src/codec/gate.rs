@@ -2,10 +2,11 @@
 //! coded (not with the last picture, or slow changes would add up unseen), block by block of 8x8 samples.
 //!
 //! A tile is coded when one of its blocks changed by more than the gate, or when what it would be off by is worth the
-//! bits that it takes: an eighth of the gate in squared error for each bit. That is what a rate-distortion search
-//! would choose at one slope for all tiles. What the source's own noise explains is worth nothing. On film (Big Buck Bunny, 1080p, quality 80) it takes 0.78 of the bytes at a
-//! loss of 0.23 dB, where a limit on the change of a block alone takes 0.82 at 0.19 (benches/gain.rs). Taking the
-//! quantiser's own error into account, by decoding what was coded, gained less than 1 % more.
+//! bits that it takes: an eighth of the gate in squared error for each bit. That is what a rate-distortion search would
+//! choose at one slope for all tiles. What the source's own noise explains is worth nothing. On film (Big Buck Bunny,
+//! 1080p, quality 80) it takes 0.78 of the bytes at a loss of 0.23 dB, where a limit on the change of a block alone
+//! takes 0.82 at 0.19 (benches/gain.rs). Taking the quantiser's own error into account, by decoding what was coded,
+//! gained less than 1 % more.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
 use crate::clock::Time;
+use crate::codec::blocks;
 use crate::codec::noise::{self, Noise};
 use crate::codec::tiles::{Grid, MCU};
 use crate::picture::Picture;
@@ -81,10 +83,7 @@ struct Change {
 impl Gate {
     /// `quality`: of the JPEG, none where nothing may be lost.
     pub fn new(mode: Mode, quality: Option<u8>, first: &Picture, now: Time) -> Gate {
-        let step = quality.map_or(0.0, |q| match f64::from(q) {
-            q if q < 50.0 => 50.0 / q,
-            q => 2.0 - q / 50.0,
-        });
+        let step = quality.map_or(0.0, |quality| f64::from(blocks::scale(quality)) / 100.0);
         let gate = match mode {
             Mode::Fixed(n) => n,
             _ => GATE * (step / STEP).min(COARSEST).powi(2),
