@@ -4,9 +4,9 @@
 //! A tile is coded when one of its blocks changed by more than the gate, or when what it would be off by is worth the
 //! bits that it takes: an eighth of the gate in squared error for each bit. That is what a rate-distortion search would
 //! choose at one slope for all tiles. What the source's own noise explains is worth nothing. On film (Big Buck Bunny,
-//! 1080p, quality 80) it takes 0.78 of the bytes at a loss of 0.23 dB, where a limit on the change of a block alone
-//! takes 0.82 at 0.19 (benches/gain.rs). Taking the quantiser's own error into account, by decoding what was coded,
-//! gained less than 1 % more.
+//! 1080p, quality 80) it takes 0.78 of the bytes at a loss of 0.24 dB (benches/segments.rs). Tried besides, and not
+//! kept: a limit on the change of a block alone takes 0.82 at 0.19; taking the quantiser's own error into account, by
+//! decoding what was coded, gained less than 1 % more.
 
 use std::str::FromStr;
 use std::time::Duration;
