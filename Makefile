@@ -1,12 +1,14 @@
 # Two commands do everything on a fresh Debian with Rust and gcc: make demo, make check.
 
 CARGO ?= cargo
-# What a build with camera and window needs: bindgen's libclang for V4L2, SDL2's headers for the window.
-BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev
+# What a build with camera and window needs: bindgen's libclang for V4L2, SDL2's headers for the window, OpenSSL's for tls.
+BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev libssl-dev
 # What the tests hold vstream against: ffmpeg's readers and writers, a screen without a monitor, a small disk.
-TEST_PACKAGES = ffmpeg libjpeg-turbo-progs xvfb xauth xdotool x11-utils jwm imagemagick
+TEST_PACKAGES = openssl ffmpeg libjpeg-turbo-progs xvfb xauth xdotool x11-utils jwm imagemagick
 # A browser for the pages, and Prometheus' own reader of its format.
 TEST_PACKAGES += chromium curl python3-prometheus-client
+# netem's tables of delays, for shape's.
+TEST_PACKAGES += iproute2
 # rustfmt does not follow modules that a macro declares.
 LISTED = $(filter-out src/transports/mod.rs,$(wildcard src/transports/*.rs))
 

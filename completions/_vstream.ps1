@@ -27,6 +27,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send video to one or more receivers')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
+            [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Receive video and pass it on as it comes, to any number of others')
             [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
@@ -36,6 +37,9 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
         'vstream;send' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Receiver to call; more than once for several, each at its own pace')
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Wait for receivers to call, here')
+            [CompletionResult]::new('--coordinate', '--coordinate', [CompletionResultType]::ParameterName, 'Wait here for peers that join (relay --join), and put them in a chain, or a tree: each gets the stream from another')
+            [CompletionResult]::new('--wait-peers', '--wait-peers', [CompletionResultType]::ParameterName, 'Begin when so many peers have joined and are connected to each other')
+            [CompletionResult]::new('--fanout', '--fanout', [CompletionResultType]::ParameterName, 'Peers that each one passes the stream on to; 1 makes a chain')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]')
             [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Form of raw frames on stdin: i420:1280x720@30')
             [CompletionResult]::new('--size', '--size', [CompletionResultType]::ParameterName, 'Width and height, or 240p to 2160p [default: the source''s]')
@@ -43,6 +47,9 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--quality', '--quality', [CompletionResultType]::ParameterName, 'JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]')
             [CompletionResult]::new('--codec', '--codec', [CompletionResultType]::ParameterName, 'How frames are coded')
             [CompletionResult]::new('--gate', '--gate', [CompletionResultType]::ParameterName, 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]')
+            [CompletionResult]::new('--rate-max', '--rate-max', [CompletionResultType]::ParameterName, 'Send no more than this to each receiver: 8mbit')
+            [CompletionResult]::new('--cert', '--cert', [CompletionResultType]::ParameterName, 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]')
+            [CompletionResult]::new('--cert-key', '--cert-key', [CompletionResultType]::ParameterName, 'Private key of that certificate (PEM)')
             [CompletionResult]::new('--http', '--http', [CompletionResultType]::ParameterName, 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]')
             [CompletionResult]::new('--allow-origin', '--allow-origin', [CompletionResultType]::ParameterName, 'Let pages of this origin (http://host:port) read and change what is served; more than once for several')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
@@ -51,6 +58,10 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
             [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
             [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
+            [CompletionResult]::new('--adapt', '--adapt', [CompletionResultType]::ParameterName, 'Follow the network with frame rate, quality and size, below what is asked for [default: for live sources]')
+            [CompletionResult]::new('--no-adapt', '--no-adapt', [CompletionResultType]::ParameterName, 'Send frames as they are; what the network does not take is left out')
             [CompletionResult]::new('--every-frame', '--every-frame', [CompletionResultType]::ParameterName, 'Drop nothing: the source waits for the slowest receiver')
             [CompletionResult]::new('--loop', '--loop', [CompletionResultType]::ParameterName, 'Begin again when the source is over')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
@@ -68,6 +79,8 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--save', '--save', [CompletionResultType]::ParameterName, 'Save each frame as a JPEG in this folder, with frames.jsonl')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several')
             [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Write the outputs as raw planes, whatever their ending')
+            [CompletionResult]::new('--cert', '--cert', [CompletionResultType]::ParameterName, 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]')
+            [CompletionResult]::new('--cert-key', '--cert-key', [CompletionResultType]::ParameterName, 'Private key of that certificate (PEM)')
             [CompletionResult]::new('--http', '--http', [CompletionResultType]::ParameterName, 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]')
             [CompletionResult]::new('--allow-origin', '--allow-origin', [CompletionResultType]::ParameterName, 'Let pages of this origin (http://host:port) read and change what is served; more than once for several')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
@@ -76,6 +89,41 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
             [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
             [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
+            [CompletionResult]::new('--play', '--play', [CompletionResultType]::ParameterName, 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)')
+            [CompletionResult]::new('--stay', '--stay', [CompletionResultType]::ParameterName, 'Wait for the next stream when one is over')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'vstream;relay' {
+            [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Wait here for senders, and for others who want the stream [default, without --from: tcp://:9000; with --join: any free port]')
+            [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Call a sender or relay that listens; more than once for several ways to the same stream')
+            [CompletionResult]::new('--join', '--join', [CompletionResultType]::ParameterName, 'Join the network of a `send --coordinate`, which says from whom the stream comes')
+            [CompletionResult]::new('--next', '--next', [CompletionResultType]::ParameterName, 'Call a receiver or relay, and pass the stream on to it; more than once for several, each at its own pace')
+            [CompletionResult]::new('--peer', '--peer', [CompletionResultType]::ParameterName, 'Name of this relay on the way of the stream; among those that join the same network one of its own')
+            [CompletionResult]::new('--playout', '--playout', [CompletionResultType]::ParameterName, 'Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]')
+            [CompletionResult]::new('--save', '--save', [CompletionResultType]::ParameterName, 'Save each frame as a JPEG in this folder, with frames.jsonl')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several')
+            [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Write the outputs as raw planes, whatever their ending')
+            [CompletionResult]::new('--cert', '--cert', [CompletionResultType]::ParameterName, 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]')
+            [CompletionResult]::new('--cert-key', '--cert-key', [CompletionResultType]::ParameterName, 'Private key of that certificate (PEM)')
+            [CompletionResult]::new('--http', '--http', [CompletionResultType]::ParameterName, 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]')
+            [CompletionResult]::new('--allow-origin', '--allow-origin', [CompletionResultType]::ParameterName, 'Let pages of this origin (http://host:port) read and change what is served; more than once for several')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
+            [CompletionResult]::new('--stats-file', '--stats-file', [CompletionResultType]::ParameterName, 'Write the stats to a file too (JSON, or CSV with --stats csv)')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Write a log with times to a file too')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
+            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
+            [CompletionResult]::new('--every-frame', '--every-frame', [CompletionResultType]::ParameterName, 'Drop nothing, whatever the sender says: it waits for the slowest of those that come next')
             [CompletionResult]::new('--play', '--play', [CompletionResultType]::ParameterName, 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)')
             [CompletionResult]::new('--stay', '--stay', [CompletionResultType]::ParameterName, 'Wait for the next stream when one is over')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
@@ -117,6 +165,8 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
             [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
             [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
             [CompletionResult]::new('--udp', '--udp', [CompletionResultType]::ParameterName, 'Pass datagrams instead of tcp')
             [CompletionResult]::new('--both', '--both', [CompletionResultType]::ParameterName, 'Pass tcp and datagrams, on the same port')
             [CompletionResult]::new('--open', '--open', [CompletionResultType]::ParameterName, 'Open the panel in a browser')
@@ -143,6 +193,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
         'vstream;help' {
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send video to one or more receivers')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
+            [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Receive video and pass it on as it comes, to any number of others')
             [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
@@ -153,6 +204,9 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             break
         }
         'vstream;help;recv' {
+            break
+        }
+        'vstream;help;relay' {
             break
         }
         'vstream;help;shape' {

@@ -28,6 +28,9 @@ _vstream() {
             vstream,recv)
                 cmd="vstream__subcmd__recv"
                 ;;
+            vstream,relay)
+                cmd="vstream__subcmd__relay"
+                ;;
             vstream,send)
                 cmd="vstream__subcmd__send"
                 ;;
@@ -46,6 +49,9 @@ _vstream() {
             vstream__subcmd__help,recv)
                 cmd="vstream__subcmd__help__subcmd__recv"
                 ;;
+            vstream__subcmd__help,relay)
+                cmd="vstream__subcmd__help__subcmd__relay"
+                ;;
             vstream__subcmd__help,send)
                 cmd="vstream__subcmd__help__subcmd__send"
                 ;;
@@ -59,7 +65,7 @@ _vstream() {
 
     case "${cmd}" in
         vstream)
-            opts="-h -V --help --version send recv shape devices completions help"
+            opts="-h -V --help --version send recv relay shape devices completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,7 +107,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__help)
-            opts="send recv shape devices completions help"
+            opts="send recv relay shape devices completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -170,6 +176,20 @@ _vstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vstream__subcmd__help__subcmd__relay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vstream__subcmd__help__subcmd__send)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -199,7 +219,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__recv)
-            opts="-v -q -h --listen --from --play --playout --save --output --raw --stay --http --allow-origin --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --listen --from --play --playout --save --output --raw --stay --cert --cert-key --http --allow-origin --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -227,6 +247,14 @@ _vstream() {
                     ;;
                 --raw)
                     COMPREPLY=($(compgen -W "i420" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --http)
@@ -261,6 +289,112 @@ _vstream() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vstream__subcmd__relay)
+            opts="-v -q -h --listen --from --join --next --peer --every-frame --play --playout --save --output --raw --stay --cert --cert-key --http --allow-origin --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --join)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --next)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --playout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --save)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --raw)
+                    COMPREPLY=($(compgen -W "i420" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --http)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stats)
+                    COMPREPLY=($(compgen -W "human json csv none" -- "${cur}"))
+                    return 0
+                    ;;
+                --stats-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --duration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frames)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -269,7 +403,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__send)
-            opts="-v -q -h --to --listen --from --raw --size --fps --quality --codec --gate --every-frame --loop --http --allow-origin --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --to --listen --coordinate --wait-peers --fanout --from --raw --size --fps --quality --codec --gate --rate-max --adapt --no-adapt --every-frame --loop --cert --cert-key --http --allow-origin --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -280,6 +414,18 @@ _vstream() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --coordinate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait-peers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fanout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -311,6 +457,18 @@ _vstream() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --rate-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --http)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -343,6 +501,14 @@ _vstream() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -351,7 +517,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__shape)
-            opts="-v -q -h --listen --to --udp --both --delay --jitter --distribution --loss --burst-loss --reorder --duplicate --corrupt --rate --queue --up --down --profile --trace --script --scale --config --seed --http --allow-origin --monitor --open --tc --dry-run --stats --stats-file --log --timeout --duration --frames --verbose --quiet --help"
+            opts="-v -q -h --listen --to --udp --both --delay --jitter --distribution --loss --burst-loss --reorder --duplicate --corrupt --rate --queue --up --down --profile --trace --script --scale --config --seed --http --allow-origin --monitor --open --tc --dry-run --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -474,6 +640,14 @@ _vstream() {
                     return 0
                     ;;
                 --frames)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -28,12 +28,16 @@ complete -c vstream -n "__fish_vstream_needs_command" -s h -l help -d 'Print hel
 complete -c vstream -n "__fish_vstream_needs_command" -s V -l version -d 'Print version'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "send" -d 'Send video to one or more receivers'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "shape" -d 'Put a bad network between two programs'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "devices" -d 'List the cameras and their formats'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l to -d 'Receiver to call; more than once for several, each at its own pace' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l listen -d 'Wait for receivers to call, here' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l coordinate -d 'Wait here for peers that join (relay --join), and put them in a chain, or a tree: each gets the stream from another' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l wait-peers -d 'Begin when so many peers have joined and are connected to each other' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l fanout -d 'Peers that each one passes the stream on to; 1 makes a chain' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l from -d 'test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l raw -d 'Form of raw frames on stdin: i420:1280x720@30' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l size -d 'Width and height, or 240p to 2160p [default: the source\'s]' -r
@@ -42,6 +46,9 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l quality -d 'JPE
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l codec -d 'How frames are coded' -r -f -a "jpeg\t'For cameras and films'
 lz4\t'For screens and figures: every pixel as it was, several times the bytes of JPEG where the picture moves'"
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l rate-max -d 'Send no more than this to each receiver: 8mbit' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert-key -d 'Private key of that certificate (PEM)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
@@ -53,6 +60,10 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l log -d 'Write a
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l adapt -d 'Follow the network with frame rate, quality and size, below what is asked for [default: for live sources]'
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l no-adapt -d 'Send frames as they are; what the network does not take is left out'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l every-frame -d 'Drop nothing: the source waits for the slowest receiver'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l loop -d 'Begin again when the source is over'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -s v -l verbose -d 'Say more (-vv: everything)'
@@ -64,6 +75,8 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l playout -d 'Hol
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert-key -d 'Private key of that certificate (PEM)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
@@ -75,11 +88,43 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l log -d 'Write a
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l key-file -d 'Read the key from a file, its first line' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l play -d 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stay -d 'Wait for the next stream when one is over'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l listen -d 'Wait here for senders, and for others who want the stream [default, without --from: tcp://:9000; with --join: any free port]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l from -d 'Call a sender or relay that listens; more than once for several ways to the same stream' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l join -d 'Join the network of a `send --coordinate`, which says from whom the stream comes' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l next -d 'Call a receiver or relay, and pass the stream on to it; more than once for several, each at its own pace' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l peer -d 'Name of this relay on the way of the stream; among those that join the same network one of its own' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l playout -d 'Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert-key -d 'Private key of that certificate (PEM)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
+json\t'One object a line, a line a second'
+csv\t'A header, then a line a second'
+none\t'Nothing'"
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l stats-file -d 'Write the stats to a file too (JSON, or CSV with --stats csv)' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l log -d 'Write a log with times to a file too' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l duration -d 'End after this long' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l every-frame -d 'Drop nothing, whatever the sender says: it waits for the slowest of those that come next'
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l play -d 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)'
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l stay -d 'Wait for the next stream when one is over'
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -s v -l verbose -d 'Say more (-vv: everything)'
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l listen -d 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l to -d 'Pass them on to here [default: 127.0.0.1:9000]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l delay -d 'Add this delay, each way' -r
@@ -113,6 +158,8 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -l log -d 'Write 
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l key-file -d 'Read the key from a file, its first line' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l udp -d 'Pass datagrams instead of tcp'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l both -d 'Pass tcp and datagrams, on the same port'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l open -d 'Open the panel in a browser'
@@ -123,9 +170,10 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -s h -l help -d '
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -l json -d 'One JSON array on stdout'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

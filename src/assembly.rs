@@ -1,10 +1,11 @@
 //! The receiving end of a link puts frames together: the standing one, and over it the segments that came. The highest
 //! version of each wins, so late and doubled ones do no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
 use crate::frame::{BYTES_MAX, Frame};
@@ -20,11 +21,13 @@ pub struct Assembly {
     news: BTreeMap<usize, (u64, Bytes)>,
     /// Memory that the news hold on to: the whole messages that they came in.
     held: usize,
+    /// Where a lossy link left something older standing than the frame has.
+    stale: BTreeSet<usize>,
 }
 
 impl Assembly {
-    /// A frame begins. Of one that was not ended the segments stay.
-    pub fn begin(&mut self, mut begin: Begin) -> Result<()> {
+    /// A frame begins, under this header. Of one that was not ended the segments stay.
+    pub fn begin(&mut self, mut begin: Begin) -> Result<Arc<Head>> {
         let before = self.begun.take().filter(|(before, _)| before.epoch == begin.epoch);
         let head = match begin.head.take() {
             Some(head) => {
@@ -35,46 +38,86 @@ impl Assembly {
             None => before.as_ref().map(|(_, head)| head.clone()).context("a frame without a header")?,
         };
         if before.is_none_or(|(_, had)| had != head) {
-            (self.standing, self.news) = (None, BTreeMap::new());
+            (self.standing, self.news, self.stale) = (None, BTreeMap::new(), BTreeSet::new());
         }
-        self.begun = Some((begin, head));
-        Ok(())
+        self.begun = Some((begin, head.clone()));
+        Ok(head)
     }
 
-    /// Segments came. Those of another header are too late to be of use.
-    pub fn runs(&mut self, came: Runs) -> Result<()> {
-        let Some((begin, head)) = &self.begun else { return Ok(()) };
+    /// Segments came: those that are of use. Those of another header are too late.
+    pub fn runs(&mut self, came: Runs) -> Result<Vec<Segment<Bytes>>> {
+        let Some((begin, head)) = &self.begun else { return Ok(Vec::new()) };
         if (came.epoch, came.since) != (begin.epoch, head.since) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.held += came.body.len();
         ensure!(self.held <= 2 * BYTES_MAX, "a frame of more than {} bytes", 2 * BYTES_MAX);
-        for (index, version, bytes) in runs::decode(came.body)? {
-            ensure!(index < head.count, "segment {index} of a frame of {}", head.count);
-            if self.news.get(&index).is_none_or(|(other, _)| *other <= version) {
-                self.news.insert(index, (version, bytes));
-            }
+        let mut segments = runs::decode(came.body)?;
+        if let Some((index, _, _)) = segments.iter().find(|segment| segment.0 >= head.count) {
+            bail!("segment {index} of a frame of {}", head.count);
         }
-        Ok(())
+        segments.retain(|(index, version, bytes)| {
+            let newer = self.news.get(index).is_none_or(|(other, _)| other <= version);
+            if newer {
+                self.news.insert(*index, (*version, bytes.clone()));
+            }
+            newer
+        });
+        Ok(segments)
     }
 
     /// A frame ends: it, if everything came that its sender's `state` tells of.
     pub fn end(&mut self, number: u64, state: u64) -> Result<Option<Frame>> {
+        let Some((frame, true)) = self.spliced(number, state)? else {
+            self.keep();
+            return Ok(None);
+        };
+        self.stale.clear();
+        Ok(Some(self.stand(frame)))
+    }
+
+    /// A frame of a lossy link ends that changed these places: it, and how many of its segments are older than they
+    /// should be. None before there is something of every segment.
+    pub fn end_with_holes(
+        &mut self,
+        number: u64,
+        state: u64,
+        changed: &[Range<usize>],
+    ) -> Result<Option<(Frame, usize)>> {
+        let places = changed.iter().cloned().flatten().filter(|place| *place < SEGMENTS_MAX);
+        self.stale.extend(places);
+        self.stale.retain(|place| !self.news.contains_key(place));
+        let Some((frame, exact)) = self.spliced(number, state)? else {
+            self.keep();
+            return Ok(None);
+        };
+        if exact {
+            self.stale.clear();
+        }
+        // What changed these, if nobody told, was a frame of which nothing came at all.
+        let stale = self.stale.len().max(usize::from(!exact)).min(frame.coded.head.count);
+        Ok(Some((self.stand(frame), stale)))
+    }
+
+    /// The standing frame with the news, and whether its versions are those that its sender tells of.
+    fn spliced(&self, number: u64, state: u64) -> Result<Option<(Frame, bool)>> {
         let Some((begin, head)) = self.begun.as_ref().filter(|(begin, _)| begin.number == number) else {
             return Ok(None);
         };
         let news: Vec<Segment<&Bytes>> = self.news.iter().map(|(&i, (version, bytes))| (i, *version, bytes)).collect();
         let filled = self.standing.is_some() || news.len() == head.count;
         let coded = filled.then(|| splice(self.standing.as_ref().map(|s| &s.coded), head, &news)).transpose()?;
-        let Some(coded) = coded.filter(|coded| coded.state() == state) else {
-            self.keep();
-            return Ok(None);
-        };
         let Begin { epoch, seq, captured, error, .. } = *begin;
-        let frame = Frame { epoch, seq, captured, error, coded };
+        Ok(coded.map(|coded| {
+            let exact = coded.state() == state;
+            (Frame { epoch, seq, captured, error, coded }, exact)
+        }))
+    }
+
+    fn stand(&mut self, frame: Frame) -> Frame {
         self.standing = Some(frame.clone());
         (self.news, self.held) = (BTreeMap::new(), 0);
-        Ok(Some(frame))
+        frame
     }
 
     /// Copies what came out of its messages: what waits for longer must not hold on to more than itself.

@@ -1,9 +1,10 @@
 //! The commands, one variant a role.
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::roles::{devices, recv, send, shape};
+use crate::roles::{devices, recv, relay, send, shape};
 use crate::transports;
 
 /// Live video from one PC to others, with the network in between in view
@@ -21,6 +22,7 @@ pub struct Cli {
 pub enum Role {
     Send(send::SendArgs),
     Recv(recv::RecvArgs),
+    Relay(relay::RelayArgs),
     Shape(Box<shape::ShapeArgs>),
     Devices(devices::DevicesArgs),
     /// Print a completion script, for example: vstream completions bash >> ~/.bashrc
@@ -57,19 +59,32 @@ fn after_help() -> String {
             text += &format!("    {name:<10} {help}\n");
         }
     }
+    text += "  any of them\n    key        the key of this link, where it is not --key's\n";
     text + "Every flag has a variable: VSTREAM_SIZE for --size. NO_COLOR is heeded.\n\
             Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 device (also a file that is not there or holds no picture),\n\
-            4 refused (place taken, no such stream, another version), 124 --timeout reached."
+            4 refused (place taken, no such stream, key or certificate wrong, another version), 124 --timeout reached."
+}
+
+/// An address that cannot be read is shown with what is wrong in it, but not with the key that it may hold.
+fn without_secret(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let Some(at) = value.find("key=")
+    {
+        let shown = ContextValue::String(format!("{}key=…", &value[..at]));
+        error.insert(ContextKind::InvalidValue, shown);
+    }
+    error
 }
 
 /// Runs what the user typed. Usage errors end the program here, as clap prints them.
 pub fn run() -> anyhow::Result<()> {
     crate::guard::install();
-    let matches = command().get_matches();
+    let matches = command().try_get_matches().unwrap_or_else(|error| without_secret(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match cli.role {
         Role::Send(args) => send::run(args),
         Role::Recv(args) => recv::run(args),
+        Role::Relay(args) => relay::run(args),
         Role::Shape(args) => shape::run(*args),
         Role::Devices(args) => devices::run(args),
         Role::Completions { shell } => {

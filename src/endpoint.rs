@@ -3,6 +3,10 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
+use crate::key::Key;
+
 /// The port of a vstream that does not say another.
 pub const PORT: u16 = 9000;
 /// The name of a stream that does not say another.
@@ -17,6 +21,8 @@ pub struct Endpoint {
     /// The stream's name where one was given.
     pub name: Option<String>,
     pub options: Vec<(String, String)>,
+    /// Of the option `key`, which is not among them: a secret that nothing prints.
+    pub key: Option<Key>,
 }
 
 impl Endpoint {
@@ -27,15 +33,26 @@ impl Endpoint {
         let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
         let (host, port) = authority_parts(authority)?;
         let name = (!name.is_empty()).then(|| check_name(name)).transpose()?;
-        let options = query.split('&').filter(|o| !o.is_empty()).map(|option| {
-            let (key, value) = option.split_once('=').unwrap_or((option, ""));
-            (key.to_string(), value.to_string())
-        });
-        Ok(Endpoint { scheme: scheme.to_ascii_lowercase(), host, port, name, options: options.collect() })
+        let options = query.split('&').filter(|o| !o.is_empty());
+        let options = options.map(|option| option.split_once('=').unwrap_or((option, "")));
+        let (secrets, options): (Vec<_>, Vec<_>) = options.partition(|(name, _)| *name == "key");
+        let key = secrets.last().map(|(_, key)| Key::new(&percent_decode_str(key).decode_utf8_lossy())).transpose()?;
+        let options = options.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Ok(Endpoint { scheme: scheme.to_ascii_lowercase(), host, port, name, options, key })
+    }
+
+    /// Every interface, on the default port.
+    pub fn any() -> Endpoint {
+        Endpoint::parse("").expect("an empty address is every interface on the default port")
     }
 
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(NAME)
+    }
+
+    /// The value of an option; empty where it has none.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -73,9 +90,6 @@ pub fn check_name(name: &str) -> Result<String, String> {
     Ok(name.to_string())
 }
 
-/// Options whose values are secrets: never printed.
-const SECRET: [&str; 1] = ["key"];
-
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -83,8 +97,7 @@ impl fmt::Display for Endpoint {
         if let Some(name) = &self.name {
             write!(f, "/{name}")?;
         }
-        let options = self.options.iter().filter(|(key, _)| !SECRET.contains(&key.as_str()));
-        for (i, (key, value)) in options.enumerate() {
+        for (i, (key, value)) in self.options.iter().enumerate() {
             let mark = if i == 0 { '?' } else { '&' };
             write!(f, "{mark}{key}")?;
             if !value.is_empty() {
@@ -115,6 +128,10 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         assert_eq!(shown("h/x?key=hunter2&mtu=576"), "tcp://h:9000/x?mtu=576");
+        let endpoint = Endpoint::parse("h?key=hunter%26+2&key=hunter%26+3").unwrap();
+        assert_eq!(endpoint.key, Some(Key::new("hunter&+3").unwrap()));
+        assert!(!format!("{endpoint:?}").contains("hunter"));
+        assert!(!Endpoint::parse("h?key=").unwrap_err().is_empty());
     }
 
     #[test]

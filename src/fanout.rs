@@ -1,6 +1,7 @@
 //! One writer, many readers, each with a `Latest` of its own: a slow one gets newer values, not later ones, and delays
 //! nobody, unless every value matters, when the slowest sets the pace.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_listener::{Event, listener};
@@ -13,13 +14,23 @@ pub struct Fanout<T> {
     readers: Mutex<Vec<Writer<T>>>,
     /// Rings when a reader comes, waits or leaves, and when the fan-out closes.
     wanted: Arc<Event>,
-    every: bool,
+    every: AtomicBool,
 }
 
 impl<T: Clone> Fanout<T> {
     /// `every`: no reader may miss a value, so writers wait for all of them.
     pub fn new(every: bool) -> Fanout<T> {
-        Fanout { readers: Mutex::default(), wanted: Arc::default(), every }
+        Fanout { readers: Mutex::default(), wanted: Arc::default(), every: every.into() }
+    }
+
+    /// Whether no reader may miss a value.
+    pub fn is_every(&self) -> bool {
+        self.every.load(Ordering::Relaxed)
+    }
+
+    /// From now on no reader may miss a value, or all may.
+    pub fn set_every(&self, every: bool) {
+        self.every.store(every, Ordering::Relaxed);
     }
 
     pub fn subscribe(&self) -> Latest<T> {
@@ -40,7 +51,7 @@ impl<T: Clone> Fanout<T> {
 
     /// Waits until a value is worth making: one reader wants it, or with `every` there are readers and all want it.
     pub async fn until_wanted(&self) {
-        if self.every {
+        if self.is_every() {
             self.until(|readers| !readers.is_empty() && readers.iter().all(Writer::wanted)).await;
         } else {
             self.until(|readers| readers.iter().any(Writer::wanted)).await;

@@ -13,7 +13,7 @@ pub enum Kind {
 }
 
 /// An error that knows its exit code; wrap it in further context with anyhow as any other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fault {
     pub kind: Kind,
     text: String,
@@ -64,6 +64,15 @@ pub fn of_device(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<Fault>() {
         Some(_) => error,
         None => Fault::device(line(&error)).into(),
+    }
+}
+
+/// A fault that came through a stream of bytes as an error of its own: without what is around it.
+pub fn bared(error: anyhow::Error) -> anyhow::Error {
+    let within = error.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
+    match within.and_then(|e| e.downcast_ref::<Fault>()) {
+        Some(fault) => fault.clone().into(),
+        None => error,
     }
 }
 

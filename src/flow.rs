@@ -21,6 +21,8 @@ pub struct Flow {
     /// The link's number, the time of sending and the bytes of what is not acknowledged.
     unacknowledged: VecDeque<(u64, Time, usize)>,
     bytes: usize,
+    /// The far side may hold a frame back for so long.
+    held: Duration,
     clean: VecDeque<Duration>,
 }
 
@@ -28,6 +30,11 @@ impl Flow {
     pub fn sent(&mut self, number: u64, now: Time, bytes: usize) {
         self.unacknowledged.push_back((number, now, bytes));
         self.bytes += bytes;
+    }
+
+    /// The far side may hold a frame back for so long: that is no queue.
+    pub fn held(&mut self, held: Duration) {
+        self.held = held;
     }
 
     /// All frames up to this number have arrived. How many that settled.
@@ -61,7 +68,7 @@ impl Flow {
     pub fn room(&self, now: Time) -> bool {
         let Some(&(_, oldest, _)) = self.unacknowledged.front() else { return true };
         let rtt = self.clean.iter().min().copied().unwrap_or_default();
-        self.unacknowledged.len() < FRAMES || now.since(oldest) <= rtt + SLACK
+        self.unacknowledged.len() < FRAMES || now.since(oldest) <= rtt + SLACK + self.held
     }
 
     /// The same where every frame matters: time does not count, memory does.

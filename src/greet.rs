@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use async_io::Timer;
 use smol::future::or;
 
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::link::Link;
 use crate::message::{Hello, Message, NoHello, Refuse, Welcome};
 
@@ -21,7 +21,7 @@ pub fn agent() -> String {
 
 /// Greets a listener. A refusal is a `Fault` with its exit code.
 pub async fn call(link: &mut Link, hello: Hello) -> Result<Welcome> {
-    in_time(async {
+    let said = async {
         link.tx.send(Message::Hello(hello)).await?;
         match link.rx.recv().await? {
             Some(Message::Welcome(welcome)) => Ok(welcome),
@@ -29,13 +29,13 @@ pub async fn call(link: &mut Link, hello: Hello) -> Result<Welcome> {
             Some(_) => bail!("it answered the hello with something else"),
             None => bail!("it closed the connection instead of an answer"),
         }
-    })
-    .await
+    };
+    in_time(async { said.await.map_err(fault::bared) }).await
 }
 
 /// Hears a caller's hello. A caller of another version is told so.
 pub async fn hear(link: &mut Link) -> Result<Hello> {
-    let heard = in_time(link.rx.hello()).await;
+    let heard = in_time(async { link.rx.hello().await.map_err(fault::bared) }).await;
     match heard {
         Ok(Message::Hello(hello)) => Ok(hello),
         Ok(_) => bail!(NoHello::Stranger),

@@ -6,11 +6,14 @@
 
 #![deny(unsafe_code)]
 
+pub mod adapt;
 pub mod assembly;
 pub mod cli;
 pub mod clock;
 pub mod codec;
+pub mod datagrams;
 pub mod devices;
+pub mod draft;
 pub mod endpoint;
 pub mod exchange;
 pub mod fanout;
@@ -19,20 +22,29 @@ pub mod flow;
 pub mod frame;
 pub mod greet;
 pub mod guard;
+pub mod had;
+pub mod handshake;
+pub mod key;
 pub mod latest;
 pub mod link;
 pub mod lock;
 pub mod log;
+pub mod merge;
 pub mod message;
 pub mod meter;
 pub mod pace;
+pub mod path;
 pub mod picture;
 pub mod playout;
 pub mod publish;
+pub mod records;
 pub mod report;
 pub mod retry;
 pub mod roles;
+pub mod roster;
 pub mod runs;
+pub mod seal;
+pub mod sealed;
 pub mod segments;
 pub mod shaper;
 pub mod stats;

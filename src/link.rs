@@ -1,5 +1,8 @@
 //! One open connection: two halves that carry whole messages. Transports make links; nobody else knows what is inside.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use anyhow::Result;
 use async_trait::async_trait;
 
@@ -17,8 +20,38 @@ pub struct Link {
 pub trait Tx: Send {
     /// Hands a message to the network; waits while the network takes no more.
     async fn send(&mut self, message: Message) -> Result<()>;
+    /// Sends what may still wait for more, as the beginning of a frame does; whole frames and words go by themselves.
+    async fn flush(&mut self) -> Result<()>;
+    /// How many bits a second the link should carry, for transports that spread what they send.
+    fn pace(&mut self, _bits_per_second: u64) {}
+    /// Packets that the network lost, and packets sent, since the link began; zeros where losses are not seen.
+    fn losses(&self) -> (u64, u64) {
+        (0, 0)
+    }
     /// Says that nothing more will come. What was sent still arrives.
     async fn close(&mut self) -> Result<()>;
+    /// Places and versions of segments that were lost on the way and will not be sent again.
+    fn lost(&mut self) -> Vec<(usize, u64)> {
+        Vec::new()
+    }
+    /// Of a lossy link: of the frames up to this number nothing is on its way any more, whatever became of them.
+    fn settled(&mut self) -> Option<u64> {
+        None
+    }
+    /// How long the far side may hold a frame until it is whole.
+    fn holds(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// What a link repaired on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Parts of frames that redundancy brought back, and those that came when sent again.
+    pub fec: u64,
+    pub resend: u64,
+    /// Packets that were forged, damaged, doubled or too late.
+    pub refused: u64,
 }
 
 /// The receiving half.
@@ -32,4 +65,11 @@ pub trait Rx: Send {
     /// Throws away whatever still comes, until the far side closes. Closing a socket with unread bytes in it would
     /// reset it, and the last words sent might be lost with it.
     async fn drain(&mut self);
+    /// Of a lossy link: the places that the frame changed whose end came last; some of them may not have come.
+    fn changed(&mut self) -> Option<Vec<Range<usize>>> {
+        None
+    }
+    fn repaired(&mut self) -> Repaired {
+        Repaired::default()
+    }
 }

@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
 use crate::frame::BYTES_MAX;
+use crate::path::Hop;
+use crate::roster::{Order, Status};
 use crate::segments::{Form, Head, SEGMENTS_MAX};
 
-/// Both sides must speak the same version; a change of any message's form raises it.
-pub const VERSION: u16 = 2;
-const MAGIC: [u8; 4] = *b"VSTR";
+pub use opening::{NoHello, VERSION, opening};
+pub use words::{About, Bye, Hello, Refuse, Side, Welcome};
+
+mod opening;
 
 pub const PREFIX: usize = 5;
 /// Greetings and words fit in this; a longer one is not from a vstream.
@@ -41,57 +44,12 @@ pub enum Message {
     Ping(Time),
     Pong(Pong),
     Bye(Bye),
-}
-
-/// The caller's first message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Hello {
-    pub role: Side,
-    /// The stream, where the caller names one.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// The program and its version, for people to read.
-    #[serde(default)]
-    pub agent: String,
-    /// A random number of the caller's process: by it a caller that comes back is known.
-    #[serde(default)]
-    pub instance: u64,
-    #[serde(default, flatten)]
-    pub stream: About,
-}
-
-/// What the publishing side says of its stream.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct About {
-    /// Frames a second, where the source has a rate of its own.
-    #[serde(default)]
-    pub rate: Option<f64>,
-    /// No frame may be dropped: the receiver acknowledges what it has written, and the source waits.
-    #[serde(default)]
-    pub every_frame: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    Publish,
-    Watch,
-}
-
-/// The listener's answer to a hello it accepts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Welcome {
-    pub name: String,
-    #[serde(default)]
-    pub agent: String,
-    #[serde(default, flatten)]
-    pub stream: About,
-}
-
-/// The answer to one that it does not; the link ends with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Refuse {
-    pub reason: String,
+    /// The stream comes another way now, or its figures have changed.
+    Path(Vec<Hop>),
+    /// From a coordinator: where a peer gets the stream.
+    Order(Order),
+    /// To it: how the peer does.
+    Status(Status),
 }
 
 /// A frame begins: what it is, without its segments.
@@ -130,7 +88,8 @@ pub struct End {
 pub struct Report {
     /// Every frame of this link up to this number has arrived (with every-frame: has been written).
     pub acknowledged: u64,
-    /// When the newest of them arrived, on the receiver's clock.
+    /// When the newest of them began to arrive and when all of it had, on the receiver's clock.
+    pub began: Time,
     pub arrived: Time,
 }
 
@@ -142,49 +101,25 @@ pub struct Pong {
     pub answered: Time,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bye {
-    pub reason: String,
-    /// The stream is over, not only this link.
-    #[serde(default)]
-    pub over: bool,
-}
-
 mod kind {
     pub const HELLO: u8 = 1;
     pub const WELCOME: u8 = 2;
     pub const REFUSE: u8 = 3;
+    pub const SEAL: u8 = 4;
     pub const REPORT: u8 = 5;
     pub const PING: u8 = 6;
     pub const PONG: u8 = 7;
     pub const BYE: u8 = 8;
+    pub const PATH: u8 = 9;
     pub const BEGIN: u8 = 16;
     pub const RUNS: u8 = 17;
     pub const END: u8 = 18;
+    pub const ORDER: u8 = 32;
+    pub const STATUS: u8 = 33;
 }
 
-/// Why the first bytes of a caller are no hello.
-#[derive(Debug, PartialEq, Eq)]
-pub enum NoHello {
-    /// A vstream of another version.
-    Version(u16),
-    /// Something else altogether.
-    Stranger,
-}
-
-impl std::fmt::Display for NoHello {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            NoHello::Version(theirs) => write!(
-                f,
-                "the caller speaks version {theirs} of the protocol, this vstream {VERSION}: update the older one"
-            ),
-            NoHello::Stranger => f.write_str("the caller does not speak vstream's protocol"),
-        }
-    }
-}
-
-impl std::error::Error for NoHello {}
+/// The type of what crosses before the hello where there is a key (`sealed.rs`).
+pub const SEAL: u8 = kind::SEAL;
 
 impl Message {
     /// The bytes before the segments (which go on the wire as they are), or the whole message.
@@ -194,19 +129,11 @@ impl Message {
         let put_time = |out: &mut Vec<u8>, t: Time| out.extend_from_slice(&t.micros().to_le_bytes());
         out[0] = match self {
             Message::Hello(hello) => {
-                out.extend_from_slice(&MAGIC);
-                out.extend_from_slice(&VERSION.to_le_bytes());
-                put_json(&mut out, hello);
-                kind::HELLO
+                out.extend_from_slice(&opening());
+                put_json(&mut out, kind::HELLO, hello)
             }
-            Message::Welcome(welcome) => {
-                put_json(&mut out, welcome);
-                kind::WELCOME
-            }
-            Message::Refuse(refuse) => {
-                put_json(&mut out, refuse);
-                kind::REFUSE
-            }
+            Message::Welcome(welcome) => put_json(&mut out, kind::WELCOME, welcome),
+            Message::Refuse(refuse) => put_json(&mut out, kind::REFUSE, refuse),
             Message::Begin(begin) => {
                 for n in [begin.number, begin.epoch, begin.seq] {
                     out.extend_from_slice(&n.to_le_bytes());
@@ -235,6 +162,7 @@ impl Message {
             }
             Message::Report(report) => {
                 out.extend_from_slice(&report.acknowledged.to_le_bytes());
+                put_time(&mut out, report.began);
                 put_time(&mut out, report.arrived);
                 kind::REPORT
             }
@@ -248,10 +176,10 @@ impl Message {
                 }
                 kind::PONG
             }
-            Message::Bye(bye) => {
-                put_json(&mut out, bye);
-                kind::BYE
-            }
+            Message::Bye(bye) => put_json(&mut out, kind::BYE, bye),
+            Message::Path(hops) => put_json(&mut out, kind::PATH, hops),
+            Message::Order(order) => put_json(&mut out, kind::ORDER, order),
+            Message::Status(status) => put_json(&mut out, kind::STATUS, status),
         };
         let length = (out.len() - PREFIX + tail.len()) as u32;
         out[1..PREFIX].copy_from_slice(&length.to_le_bytes());
@@ -263,12 +191,13 @@ impl Message {
         let [kind, length @ ..] = prefix;
         let length = u32::from_le_bytes(length) as usize;
         let allowed = match kind {
-            kind::HELLO | kind::WELCOME | kind::REFUSE | kind::BYE => 0..=WORDS_MAX,
+            kind::HELLO | kind::WELCOME | kind::REFUSE | kind::BYE | kind::PATH => 0..=WORDS_MAX,
+            kind::ORDER | kind::STATUS => 0..=WORDS_MAX,
             kind::BEGIN => BEGIN..=BEGIN + HEAD + HEADER_MAX,
             kind::RUNS => RUNS..=RUNS + BYTES_MAX + RUNS_MAX,
-            kind::REPORT | kind::END => 16..=16,
+            kind::END => 16..=16,
             kind::PING => 8..=8,
-            kind::PONG => 24..=24,
+            kind::REPORT | kind::PONG => 24..=24,
             _ => bail!("a message of unknown type {kind}"),
         };
         ensure!(allowed.contains(&length), "a message of type {kind} claims {length} bytes");
@@ -294,12 +223,18 @@ impl Message {
                 Message::Runs(Runs { epoch: fields.u64()?, since: fields.u64()?, body: payload.slice(RUNS..) })
             }
             kind::END => Message::End(End { number: fields.u64()?, state: fields.u64()? }),
-            kind::REPORT => Message::Report(Report { acknowledged: fields.u64()?, arrived: fields.time()? }),
+            kind::REPORT => {
+                let acknowledged = fields.u64()?;
+                Message::Report(Report { acknowledged, began: fields.time()?, arrived: fields.time()? })
+            }
             kind::PING => Message::Ping(fields.time()?),
             kind::PONG => {
                 Message::Pong(Pong { sent: fields.time()?, received: fields.time()?, answered: fields.time()? })
             }
             kind::BYE => Message::Bye(json(&payload)?),
+            kind::PATH => Message::Path(json(&payload)?),
+            kind::ORDER => Message::Order(json(&payload)?),
+            kind::STATUS => Message::Status(json(&payload)?),
             _ => bail!("a message of unknown type {kind}"),
         })
     }
@@ -308,19 +243,23 @@ impl Message {
     pub fn begins_hello(prefix: [u8; PREFIX]) -> bool {
         prefix[0] == kind::HELLO && Message::length(prefix).is_ok()
     }
+
+    /// Whether they are a refusal's.
+    pub fn begins_refuse(prefix: [u8; PREFIX]) -> bool {
+        prefix[0] == kind::REFUSE
+    }
 }
 
 fn hello(payload: &[u8]) -> Result<Hello> {
-    let Some((magic, rest)) = payload.split_first_chunk::<4>() else { bail!(NoHello::Stranger) };
-    let Some((version, rest)) = rest.split_first_chunk::<2>() else { bail!(NoHello::Stranger) };
-    ensure!(*magic == MAGIC, NoHello::Stranger);
-    let version = u16::from_le_bytes(*version);
-    ensure!(version == VERSION, NoHello::Version(version));
+    let Some((opening, rest)) = payload.split_first_chunk() else { bail!(NoHello::Stranger) };
+    NoHello::of(opening).map_or(Ok(()), Err)?;
     json(rest)
 }
 
-fn put_json(out: &mut Vec<u8>, value: &impl Serialize) {
+/// Adds a value's JSON; gives back the type of the message.
+fn put_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, kind: u8, value: &T) -> u8 {
     serde_json::to_writer(out, value).expect("structs of strings and numbers always serialise");
+    kind
 }
 
 fn json<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T> {
@@ -344,12 +283,7 @@ impl Fields<'_> {
 
     fn head(&mut self, payload: &Bytes) -> Result<Head> {
         let (since, count) = (self.u64()?, self.u32()? as usize);
-        let form = match self.u32()? {
-            0 => Form::Whole,
-            1 => Form::Tiles,
-            2 => Form::Lz4,
-            other => bail!("frames of unknown form {other}"),
-        };
+        let form = Form::of(self.u32()?)?;
         Ok(Head { form, since, count, header: payload.slice(payload.len() - self.0.len()..) })
     }
 
@@ -357,6 +291,8 @@ impl Fields<'_> {
         Ok(Time::from_micros(self.u64()? as i64))
     }
 }
+
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::clock;
 use crate::greet::printable;
 use crate::log;
-use crate::stats::{Board, Line, Shaped};
+use crate::path::Added;
+use crate::stats::{Board, Line, SENDER, Shaped};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -39,7 +40,7 @@ pub struct Report {
 }
 
 /// The columns of CSV, which never change within a run.
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 40] = [
     "t",
     "role",
     "stream",
@@ -59,6 +60,10 @@ const COLUMNS: [&str; 33] = [
     "dropped.slow",
     "dropped.late",
     "dropped.corrupt",
+    "recovered.fec",
+    "recovered.resend",
+    "rung",
+    "bitrate_target",
     "quality",
     "size",
     "viewers",
@@ -72,6 +77,9 @@ const COLUMNS: [&str; 33] = [
     "duplicated",
     "reordered",
     "corrupted",
+    "upstream",
+    "added_ms",
+    "added_err_ms",
     "final",
 ];
 
@@ -138,7 +146,20 @@ fn live(lines: &[Line]) -> String {
     if lines.iter().any(|line| line.shaped.is_some()) {
         return lines.iter().map(human).collect::<Vec<_>>().join("  |  ");
     }
+    if lines.iter().any(|line| line.peer.is_some() && line.role == SENDER && line.hop.is_some()) {
+        return lines.iter().filter_map(hop).collect::<Vec<_>>().join("  |  ");
+    }
     if lines.len() > 1 { format!("{} peers, the slowest: {worst}", lines.len()) } else { worst }
+}
+
+/// A peer of a coordinator, short: they share one line.
+fn hop(line: &Line) -> Option<String> {
+    let Added { upstream, added_ms, .. } = line.hop.as_ref()?;
+    let upstream = or_nobody(upstream);
+    let (name, fps) = (line.peer.as_ref()?, line.fps.unwrap_or(0.0));
+    let latency = line.latency_ms.map_or(String::new(), |ms| format!(" {ms:.1} ms"));
+    let added = added_ms.map_or(String::new(), |ms| format!(" ({ms:+.1})"));
+    Some(format!("{upstream} → {name} {fps:.1} fps{latency}{added}"))
 }
 
 /// A bar for a source whose length is known.
@@ -175,11 +196,15 @@ pub fn human(line: &Line) -> String {
         (None, Some(frames)) => parts.push(format!("{frames} frames in {:.1} s", line.t)),
         (None, None) => {}
     }
-    parts.extend(line.size.clone());
+    parts.extend(line.rung.clone().or(line.size.clone()));
     parts.extend(line.fps.map(|fps| format!("{fps:.1} fps")));
     parts.push(format!("{:.2} Mbit/s", line.bitrate as f64 / 1e6));
     if let Some(ms) = line.latency_ms {
         parts.push(format!("latency {ms:.1} ±{:.1} ms", line.latency_err_ms.unwrap_or(0.0)));
+    }
+    if let Some(Added { upstream, added_ms, added_err_ms }) = &line.hop {
+        let added = added_ms.map(|ms| format!(" adds {ms:.1} ±{:.1} ms", added_err_ms.unwrap_or(0.0)));
+        parts.push(format!("from {}{}", or_nobody(upstream), added.unwrap_or_default()));
     }
     if let Some(ms) = line.rtt_ms {
         parts.push(format!("rtt {ms:.1} ms"));
@@ -198,12 +223,20 @@ pub fn human(line: &Line) -> String {
             parts.push(format!("dropped {n} {what}"));
         }
     }
+    if let Some(recovered) = line.recovered {
+        parts.push(format!("recovered {} by fec, {} by resend", recovered.fec, recovered.resend));
+    }
+    parts.extend(line.stale_pct.filter(|&share| share > 0.0).map(|share| format!("stale {share:.1} %")));
     parts.extend(line.lost.filter(|&n| n > 0).map(|n| format!("lost {n}")));
     match &line.peer {
         Some(peer) => format!("{}  {peer}", parts.join("  ")),
         None if line.last => parts.join("  "),
         None => format!("{}: no peer", line.role),
     }
+}
+
+fn or_nobody(peer: &str) -> &str {
+    if peer.is_empty() { "nobody" } else { peer }
 }
 
 /// Which way of which proxy a line is about.
@@ -217,6 +250,7 @@ fn way(shaped: &Shaped, line: &Line) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Recovered;
 
     #[test]
     fn every_field_has_its_column() {
@@ -231,6 +265,8 @@ mod tests {
             lost: Some(0),
             lost_pct: Some(0.0),
             stale_pct: Some(0.0),
+            rung: Some("1p1 q80".into()),
+            bitrate_target: Some(1),
             quality: Some(80),
             size: Some("1x1".into()),
             viewers: Some(1),
@@ -239,14 +275,16 @@ mod tests {
             frames: Some(0),
             fps: Some(0.0),
             shaped: Some(Shaped::default()),
+            recovered: Some(Recovered::default()),
+            hop: Some(Added { added_ms: Some(1.0), added_err_ms: Some(1.0), ..Added::default() }),
             last: true,
             ..Line::default()
         };
         let Value::Object(fields) = serde_json::to_value(&line).unwrap() else { panic!() };
-        for name in fields.keys().filter(|n| *n != "dropped") {
+        for name in fields.keys().filter(|n| !["dropped", "recovered"].contains(&n.as_str())) {
             assert!(COLUMNS.contains(&name.as_str()), "{name}");
         }
         assert!(csv(&line).starts_with("0.0,,\"a,b\",p,l,0,"));
-        assert_eq!(fields.len() - 1 + 3, COLUMNS.len());
+        assert_eq!(fields.len() - 2 + 3 + 2, COLUMNS.len());
     }
 }

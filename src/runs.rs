@@ -49,7 +49,8 @@ pub fn decode(mut data: Bytes) -> Result<Vec<Segment<Bytes>>> {
     Ok(segments)
 }
 
-fn put(out: &mut Vec<u8>, mut n: u64) {
+/// Appends a number.
+pub fn put(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -57,7 +58,8 @@ fn put(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-fn take(data: &mut Bytes) -> Result<u64> {
+/// Takes a number off.
+pub fn take(data: &mut Bytes) -> Result<u64> {
     let mut n = 0;
     for (i, &byte) in data.iter().take(10).enumerate() {
         n |= u64::from(byte & 0x7F) << (7 * i);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
 use crate::frame::BYTES_MAX;
@@ -24,6 +24,16 @@ pub enum Form {
 }
 
 impl Form {
+    /// The form of a number on the wire.
+    pub fn of(number: u32) -> Result<Form> {
+        Ok(match number {
+            0 => Form::Whole,
+            1 => Form::Tiles,
+            2 => Form::Lz4,
+            other => bail!("frames of unknown form {other}"),
+        })
+    }
+
     /// What stands behind segment `index` of `of`: RST0 to RST7 in turn, and EOI at the end (T.81, annex B).
     fn marker(self, index: usize, of: usize) -> &'static [u8] {
         const RESTARTS: &[u8; 16] = b"\xFF\xD0\xFF\xD1\xFF\xD2\xFF\xD3\xFF\xD4\xFF\xD5\xFF\xD6\xFF\xD7";

@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::adapt::{Load, Rate};
 use crate::clock::{self, Offset, Time};
 use crate::lock::lock;
 use crate::meter::{Mean, Meter};
+use crate::path::Added;
+
+mod figures;
+
+pub use figures::{Dropped, Recovered, Shaped};
 
 /// One line of figures; the field names are the contract's. What a role does not have is left out.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -43,6 +49,12 @@ pub struct Line {
     pub stale_pct: Option<f64>,
     pub dropped: Dropped,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub rung: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitrate_target: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Recovered>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
@@ -54,38 +66,17 @@ pub struct Line {
     pub decode_ms: Option<f64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub shaped: Option<Shaped>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<Added>,
     #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,
-}
-
-/// Figures of a network that is shaped, each way.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Shaped {
-    pub proxy: String,
-    /// `up` or `down`; of totals, `both`.
-    pub way: &'static str,
-    pub connections: usize,
-    pub packets: u64,
-    /// The mean wait for the rate since the last line.
-    pub queue_ms: f64,
-    pub duplicated: u64,
-    pub reordered: u64,
-    pub corrupted: u64,
 }
 
 /// Gives the lines of a role that counts otherwise than by peers: one each way, or (at the end) the totals.
 pub type Lines = Box<dyn FnMut(Line, Time) -> Vec<Line> + Send>;
 
-/// Frames that we dropped on purpose, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Dropped {
-    /// Something after us was still busy.
-    pub slow: u64,
-    /// Past its time to be shown.
-    pub late: u64,
-    /// Not a picture.
-    pub corrupt: u64,
-}
+/// Gives lines besides those of the peers.
+pub type More = Box<dyn Fn(&Line) -> Vec<Line> + Send>;
 
 /// What a role counts: the whole, and one entry for each peer.
 pub struct Board {
@@ -94,6 +85,7 @@ pub struct Board {
     whole: Mutex<Whole>,
     peers: Mutex<Vec<Arc<Peer>>>,
     other: Mutex<Option<Lines>>,
+    more: Mutex<Option<More>>,
     /// Who looks on over HTTP: no peers of the stream, so they have no lines of their own.
     viewers: Mutex<Vec<Arc<Peer>>>,
 }
@@ -116,6 +108,8 @@ pub struct Whole {
     pub listening: Option<String>,
     pub stream: Option<String>,
     pub dropped: Dropped,
+    /// What a sender that adapts sends now.
+    pub rung: Option<String>,
     pub quality: Option<u8>,
     pub size: Option<(usize, usize)>,
     pub encode_ms: Mean,
@@ -125,11 +119,16 @@ pub struct Whole {
     /// Frames a source gave, and how many it has in all.
     pub position: u64,
     pub length: Option<u64>,
+    /// What the way from the peer before adds.
+    pub hop: Option<Added>,
     /// What peers that left had counted: frames, bytes, drops, losses.
     past: (u64, u64, u64, u64),
     /// Sum and count of their latencies, and the newest error bound.
     past_latency: (f64, u64),
     latency_error: Option<Duration>,
+    recovered: Option<Recovered>,
+    /// Sum and count of the shares of their frames that were stale.
+    past_stale: (f64, u64),
 }
 
 /// Figures of one link.
@@ -152,10 +151,16 @@ pub struct Link {
     pub sent: Option<u64>,
     /// Gaps in the link's own numbers.
     pub lost: u64,
+    /// What a sender knows of the network to this peer.
+    pub rate: Rate,
+    /// Of a link that loses parts of frames: what was repaired, what was refused, what is older than it should be.
+    pub recovered: Option<Recovered>,
+    pub refused: u64,
+    pub stale_pct: Mean,
 }
 
 /// The role whose peers watch.
-const SENDER: &str = "send";
+pub const SENDER: &str = "send";
 
 /// Frames on their way from the source to a link that keeps up: one in the encoder, one in each slot.
 const WAITING: u64 = 3;
@@ -168,8 +173,8 @@ impl Peer {
 
 impl Board {
     pub fn new(role: &'static str) -> Arc<Board> {
-        let (whole, peers, viewers, other) = Default::default();
-        Arc::new(Board { role, started: clock::now(), whole, peers, viewers, other })
+        let (whole, peers, viewers, other, more) = Default::default();
+        Arc::new(Board { role, started: clock::now(), whole, peers, viewers, other, more })
     }
 
     pub fn whole(&self) -> MutexGuard<'_, Whole> {
@@ -213,6 +218,9 @@ impl Board {
         whole.past.1 += link.meter.bytes;
         whole.past.2 += link.slow;
         whole.past.3 += link.lost;
+        whole.recovered = sum(whole.recovered, link.recovered);
+        whole.dropped.corrupt += link.refused;
+        add(&mut whole.past_stale, link.stale_pct.whole());
         add(&mut whole.past_latency, link.latency_ms.whole());
         whole.latency_error = link.latency_error.or(whole.latency_error);
     }
@@ -221,16 +229,35 @@ impl Board {
         lock(&self.peers).len()
     }
 
+    /// What the link takes that takes most; none while no link has shown it.
+    pub fn best_load(&self) -> Option<Load> {
+        let peers = lock(&self.peers).clone();
+        let loads = peers.iter().filter_map(|peer| peer.link().rate.load());
+        loads.max_by(|a, b| a.target.total_cmp(&b.target))
+    }
+
     /// Lines from elsewhere instead of one for each peer.
     pub fn count_otherwise(&self, lines: Lines) {
         *lock(&self.other) = Some(lines);
     }
 
-    /// One line for each peer, or one without where there is none.
+    /// Lines besides those of the peers: of others who have the stream.
+    pub fn count_more(&self, lines: More) {
+        *lock(&self.more) = Some(lines);
+    }
+
+    /// One line for each peer, or one without where there is none, and those of `count_more`.
     pub fn lines(&self, now: Time) -> Vec<Line> {
         if let Some(other) = &mut *lock(&self.other) {
             return other(self.base(now), now);
         }
+        let mut lines = self.peer_lines(now);
+        let more = lock(&self.more).as_ref().map(|more| more(&lines[0]));
+        lines.extend(more.into_iter().flatten());
+        lines
+    }
+
+    fn peer_lines(&self, now: Time) -> Vec<Line> {
         let peers = lock(&self.peers).clone();
         let mut base = self.base(now);
         if peers.is_empty() {
@@ -242,6 +269,7 @@ impl Board {
         let (position, _) = self.progress();
         let line = |peer: &Arc<Peer>| {
             let mut line = with_peer(base.clone(), peer, now);
+            line.hop = self.whole().hop.clone().filter(|_| line.latency_ms.is_some());
             let newest = peer.link().sent;
             line.dropped.slow += newest.map_or(0, |sent| position.saturating_sub(sent + 1).saturating_sub(WAITING));
             line
@@ -263,9 +291,10 @@ impl Board {
         line.dropped.slow += whole.past.2;
         let mut lost = whole.past.3;
         let (mut latency, mut error) = (whole.past_latency, whole.latency_error);
+        let (mut stale, mut recovered) = (whole.past_stale, whole.recovered);
         line.encode_ms = mean(whole.encode_ms.whole());
         line.decode_ms = mean(whole.decode_ms.whole());
-        line.stale_pct = mean(whole.stale_pct.whole());
+        add(&mut stale, whole.stale_pct.whole());
         drop(whole);
         for peer in peers {
             let link = peer.link();
@@ -273,9 +302,13 @@ impl Board {
             line.bytes += link.meter.bytes;
             line.dropped.slow += link.slow;
             lost += link.lost;
+            recovered = sum(recovered, link.recovered);
+            line.dropped.corrupt += link.refused;
+            add(&mut stale, link.stale_pct.whole());
             add(&mut latency, link.latency_ms.whole());
             error = link.latency_error.or(error);
         }
+        (line.stale_pct, line.recovered) = (mean(stale), recovered);
         line.latency_ms = mean(latency);
         line.latency_err_ms = line.latency_ms.and(error).map(millis);
         line.lost = Some(lost);
@@ -300,6 +333,7 @@ impl Board {
             stream: whole.stream.clone(),
             listening: whole.listening.clone(),
             dropped: whole.dropped,
+            rung: whole.rung.clone(),
             quality: whole.quality,
             size: whole.size.map(|(w, h)| format!("{w}x{h}")),
             viewers: self.watching(),
@@ -320,11 +354,22 @@ fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
     line.frame_bytes = link.meter.newest_bytes();
     line.latency_ms = link.latency_ms.recent(now).map(round);
     line.latency_err_ms = line.latency_ms.and(link.latency_error).map(millis);
+    line.bitrate_target = link.rate.target();
     line.rtt_ms = link.offset.newest().map(|e| millis(e.rtt));
     line.dropped.slow += link.slow;
+    line.dropped.corrupt += link.refused;
+    line.recovered = link.recovered;
+    if let Some(stale) = link.stale_pct.recent(now).map(round) {
+        line.stale_pct = Some(line.stale_pct.unwrap_or_default() + stale);
+    }
     line.lost = Some(link.lost);
     line.lost_pct = Some(percentage(link.lost, link.meter.frames));
     line
+}
+
+fn sum(one: Option<Recovered>, other: Option<Recovered>) -> Option<Recovered> {
+    let both = one.into_iter().chain(other);
+    both.reduce(|a, b| Recovered { fec: a.fec + b.fec, resend: a.resend + b.resend })
 }
 
 fn add(to: &mut (f64, u64), more: (f64, u64)) {
@@ -349,26 +394,4 @@ pub fn round(v: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn totals_outlive_the_peers() {
-        let board = Board::new("recv");
-        let peer = board.join("10.0.0.7:4000");
-        peer.link().meter.add(clock::now(), 100);
-        peer.link().slow = 3;
-        assert_eq!(board.lines(clock::now())[0].peer.as_deref(), Some("10.0.0.7:4000"));
-        board.leave(&peer);
-        let total = board.total(clock::now());
-        assert_eq!((total.frames, total.bytes, total.dropped.slow, total.last), (Some(1), 100, 3, true));
-        assert!(board.lines(clock::now())[0].peer.is_none());
-    }
-
-    #[test]
-    fn what_is_not_known_is_left_out() {
-        let json = serde_json::to_value(&Board::new("send").lines(clock::now())[0]).unwrap();
-        assert!(json.get("latency_ms").is_none() && json.get("final").is_none() && json.get("peer").is_none());
-        assert_eq!(json["dropped"]["slow"], 0);
-    }
-}
+mod tests;

@@ -39,9 +39,13 @@ impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
             self.0.write_all(&tail).await?;
         }
         match message {
-            Message::Begin(_) | Message::Runs(_) => Ok(()), // its end follows at once
-            _ => Ok(self.0.flush().await?),
+            Message::Begin(_) | Message::Runs(_) => Ok(()), // its end may follow at once
+            _ => self.flush().await,
         }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(self.0.flush().await?)
     }
 
     async fn close(&mut self) -> Result<()> {
@@ -62,7 +66,7 @@ impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
     async fn hello(&mut self) -> Result<Message> {
         let mut prefix = [0; PREFIX];
         ensure!(self.fill(&mut prefix).await?, "it left without a word");
-        ensure!(Message::begins_hello(prefix), NoHello::Stranger);
+        ensure!(Message::begins_hello(prefix), NoHello::begins(prefix));
         self.rest(prefix).await
     }
 

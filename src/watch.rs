@@ -1,5 +1,6 @@
 //! A stream off a link: frames to the outputs, moved to this machine's clock; reports and pings back.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use smol::future::or;
 use crate::assembly::Assembly;
 use crate::clock::{self, Time};
 use crate::exchange::{self, Pinging};
-use crate::fanout::Fanout;
 use crate::frame::Frame;
 use crate::greet::printable;
-use crate::link::{Link, Rx, Tx};
+use crate::link::{Link, Repaired, Rx, Tx};
 use crate::lock::lock;
-use crate::message::{Bye, End as Ended, Message, Report};
-use crate::stats::Peer;
+use crate::merge::{self, Entry, Merge};
+use crate::message::{Begin, Bye, End as Ended, Message, Report};
+use crate::path::Path;
+use crate::segments::{Form, Head};
+use crate::stats::{Peer, Recovered};
 use crate::stop::Stop;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -31,24 +34,27 @@ pub enum End {
 
 /// Messages that wait to be written: a report for each frame, and answers.
 const OUTGOING: usize = 64;
+/// Reports that wait for their frames to be settled. A publisher keeps 64 MB that nobody has acknowledged.
+const UNSETTLED: usize = 1 << 16;
 
-/// Takes frames from a link until it or the stream ends. `every`: a frame is acknowledged when the outputs are done
-/// with it, else when it has arrived. Only frames that are `fine` go to the outputs.
+/// Takes frames from a link until it or the stream ends, to the readers of `into`; with every-frame one is acknowledged
+/// when they are done with it, else when it has arrived. `path` learns which way it comes. A frame must be `fine` by its
+/// head as it begins, and one that is not in tiles by its bytes as it ends. It ends at `leave` too, when only this link does.
 pub async fn watch(
     link: Link,
-    out: &Fanout<Frame>,
-    every: bool,
+    into: &Merge,
+    path: &Path,
     peer: &Arc<Peer>,
-    stop: &Stop,
-    fine: impl Fn(&Frame) -> bool + Send + Sync,
+    (stop, leave): (&Stop, &Stop),
+    fine: impl Fn(&Head, &[u8]) -> bool + Send + Sync,
 ) -> Result<End> {
     let Link { mut tx, mut rx, .. } = link;
     let outgoing = bounded(OUTGOING);
     let pinging = Mutex::default();
-    let reading = read(&mut *rx, out, every, peer, &outgoing.0, &pinging, &fine);
-    let writing = write(&mut *tx, &outgoing.1, &pinging);
+    let reading = read(&mut *rx, into, path, peer, &outgoing.0, &pinging, &fine);
+    let writing = write(&mut *tx, &outgoing.1, &pinging, stop);
     let stopped = async {
-        stop.heard().await;
+        or(stop.heard(), leave.heard()).await;
         Ok(End::Stopped)
     };
     let ended = or(reading, or(writing, stopped)).await;
@@ -64,17 +70,48 @@ pub async fn watch(
     ended
 }
 
-async fn write(tx: &mut dyn Tx, outgoing: &Receiver<Message>, pinging: &Mutex<Pinging>) -> Result<End> {
+/// What is to be written.
+enum Outgoing {
+    Message(Message),
+    /// Once the frame is settled.
+    Report(Report, Stop),
+    /// The frame of the first report that waits is settled.
+    Settled(Report),
+}
+
+async fn write(tx: &mut dyn Tx, outgoing: &Receiver<Outgoing>, pinging: &Mutex<Pinging>, stop: &Stop) -> Result<End> {
+    // Reports in their order, each when it is time.
+    let mut reports: VecDeque<(Report, Stop)> = VecDeque::new();
     loop {
         let due = lock(pinging).wait(clock::now());
         let ping = async {
             Timer::after(due).await;
             let now = clock::now();
             lock(pinging).asked(now, true);
-            Some(Message::Ping(now))
+            Some(Outgoing::Message(Message::Ping(now)))
         };
-        match or(async { outgoing.recv().await.ok() }, ping).await {
-            Some(message) => tx.send(exchange::stamped(message)).await?,
+        let settled = async {
+            let Some((report, settled)) = reports.front() else { return std::future::pending().await };
+            settled.heard().await;
+            if stop.said() {
+                // It may be settled because readers have gone that had not passed it on.
+                std::future::pending::<()>().await;
+            }
+            Some(Outgoing::Settled(*report))
+        };
+        let more = async {
+            match reports.len() < UNSETTLED {
+                true => outgoing.recv().await.ok(),
+                false => std::future::pending().await,
+            }
+        };
+        match or(settled, or(more, ping)).await {
+            Some(Outgoing::Message(message)) => tx.send(exchange::stamped(message)).await?,
+            Some(Outgoing::Settled(report)) => {
+                reports.pop_front();
+                tx.send(Message::Report(report)).await?;
+            }
+            Some(Outgoing::Report(report, settled)) => reports.push_back((report, settled)),
             None => bail!("the reading half has gone"),
         }
     }
@@ -82,47 +119,80 @@ async fn write(tx: &mut dyn Tx, outgoing: &Receiver<Message>, pinging: &Mutex<Pi
 
 async fn read(
     rx: &mut dyn Rx,
-    out: &Fanout<Frame>,
-    every: bool,
+    into: &Merge,
+    path: &Path,
     peer: &Arc<Peer>,
-    outgoing: &Sender<Message>,
+    outgoing: &Sender<Outgoing>,
     pinging: &Mutex<Pinging>,
-    fine: &(impl Fn(&Frame) -> bool + Send + Sync),
+    fine: &(impl Fn(&Head, &[u8]) -> bool + Send + Sync),
 ) -> Result<End> {
+    let feeder = into.join();
     let mut assembly = Assembly::default();
-    let (mut expected, mut crossed) = (0, 0);
+    let (mut expected, mut crossed, mut began) = (0, 0, clock::now());
+    let mut making: Option<(Entry, merge::Begin)> = None;
     loop {
         match rx.recv().await? {
             None => bail!("the connection was closed"),
             Some(Message::Begin(begin)) => {
+                began = clock::now();
+                drop(making.take()); // what was begun before is abandoned, or this link's part in it
                 crossed = begin.head.as_ref().map_or(0, |head| head.header.len());
-                assembly.begin(begin)?;
+                let Begin { epoch, seq, captured, error, .. } = begin;
+                let head = assembly.begin(begin)?;
+                let (captured, error) = here(captured, error, peer);
+                let begin = merge::Begin { epoch, seq, captured, error, head };
+                let entry = feeder.begin(&begin, |head| head.form == Form::Whole || fine(head, &[])).await;
+                peer.link().slow += entry.replaced as u64;
+                making = Some((entry, begin));
             }
             Some(Message::Runs(runs)) => {
                 crossed += runs.body.len();
-                assembly.runs(runs)?;
+                let segments = assembly.runs(runs)?;
+                if let Some((Entry { pen: Some(pen), .. }, _)) = &making {
+                    pen.add(&segments);
+                }
             }
             Some(Message::End(Ended { number, state })) => {
                 let arrived = clock::now();
-                let Some(frame) = assembly.end(number, state)? else { bail!("frame {number} came with holes") };
+                let changed = rx.changed();
+                let ended = match &changed {
+                    Some(changed) => assembly.end_with_holes(number, state, changed)?,
+                    None => assembly.end(number, state)?.map(|frame| (frame, 0)),
+                };
                 ensure!(number >= expected, "frame {number} came twice");
+                let Some((frame, stale)) = ended else {
+                    ensure!(changed.is_some(), "frame {number} came with holes");
+                    // Before the first picture is whole there is nothing to show; the next frames bring what lacks.
+                    expected = number.saturating_add(1);
+                    let report = Message::Report(Report { acknowledged: number, began, arrived });
+                    outgoing.send(Outgoing::Message(report)).await?;
+                    continue;
+                };
                 count(peer, &frame, crossed, number - expected, arrived);
+                repaired(peer, rx.repaired(), 100.0 * stale as f64 / frame.coded.head.count as f64, arrived);
                 expected = number.saturating_add(1);
-                if fine(&frame) {
-                    let replaced = out.put(here(frame, peer, arrived));
-                    peer.link().slow += replaced as u64;
+                let Some((entry, begin)) = making.take() else { bail!("frame {number} ended without a beginning") };
+                if let Some(pen) = entry.pen {
+                    let merge::Begin { captured, error, .. } = begin;
+                    let frame = Frame { captured, error, ..frame };
+                    if frame.coded.head.form != Form::Whole || fine(&frame.coded.head, &frame.coded.bytes) {
+                        pen.end(frame);
+                    }
                 }
-                if every {
-                    out.until_settled().await;
-                }
-                outgoing.send(Message::Report(Report { acknowledged: number, arrived })).await?;
+                let report = Report { acknowledged: number, began, arrived };
+                let message = match into.out.is_every() {
+                    true => Outgoing::Report(report, entry.settled),
+                    false => Outgoing::Message(Message::Report(report)),
+                };
+                outgoing.send(message).await?;
             }
-            Some(Message::Ping(sent)) => outgoing.send(exchange::answer(sent)).await?,
+            Some(Message::Ping(sent)) => outgoing.send(Outgoing::Message(exchange::answer(sent))).await?,
             Some(Message::Pong(pong)) => {
                 if let Some((exchange, _)) = lock(pinging).answered(&pong, clock::now()) {
                     peer.link().offset.add(exchange);
                 }
             }
+            Some(Message::Path(hops)) => path.extend(hops)?,
             Some(Message::Bye(bye)) if bye.over => return Ok(End::Over(printable(&bye.reason))),
             Some(Message::Bye(bye)) => return Ok(End::Left(printable(&bye.reason))),
             Some(_) => bail!("the publisher sent what only a watcher may"),
@@ -142,13 +212,21 @@ fn count(peer: &Arc<Peer>, frame: &Frame, crossed: usize, gap: u64, arrived: Tim
     }
 }
 
-/// The frame with its capture time on this machine's clock. Until the first exchange is done that time is not known:
-/// the arrival stands for it, with an error that says so.
-fn here(frame: Frame, peer: &Arc<Peer>, arrived: Time) -> Frame {
+/// What the link repaired so far, and the share of the frame that it could not.
+fn repaired(peer: &Arc<Peer>, repaired: Repaired, stale_pct: f64, arrived: Time) {
+    let mut link = peer.link();
+    link.recovered =
+        (repaired != Repaired::default()).then_some(Recovered { fec: repaired.fec, resend: repaired.resend });
+    link.refused = repaired.refused;
+    link.stale_pct.add(arrived, stale_pct);
+}
+
+/// A capture time, and its error, on this machine's clock. Until the first exchange is done that time is not known: now
+/// stands for it, with an error that says so.
+fn here(captured: Time, error: Duration, peer: &Arc<Peer>) -> (Time, Duration) {
     const UNKNOWN: Duration = Duration::from_secs(3600);
-    let (captured, error) = match peer.link().offset.best() {
-        Some(best) => (frame.captured.shifted(-best.offset), frame.error + best.rtt / 2),
-        None => (arrived, UNKNOWN),
-    };
-    Frame { captured, error, ..frame }
+    match peer.link().offset.best() {
+        Some(best) => (captured.shifted(-best.offset), error + best.rtt / 2),
+        None => (clock::now(), UNKNOWN),
+    }
 }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use vstream::clock::Time;
 use vstream::codec::encode::encode;
 use vstream::codec::jpeg;
-use vstream::message::{Begin, End, Message, Runs, VERSION};
+use vstream::message::{Begin, Bye, End, Message, Runs, VERSION};
 use vstream::picture::Picture;
 use vstream::runs;
 use vstream::segments::{Coded, Head, splice};
@@ -91,7 +91,7 @@ fn another_version_is_told_both() {
     let (recv, address) = receiver();
     let answer = say(&address, &hello(9, PUBLISH));
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.contains("version 9") && answer.contains("this vstream 2"), "{answer}");
+    assert!(answer.contains("version 9") && answer.contains(&format!("this vstream {VERSION}")), "{answer}");
     still_works(recv, &address);
 }
 
@@ -124,7 +124,7 @@ fn a_publisher_of_rubbish_is_counted_and_ended() {
     recv.says("frames were no picture");
     recv.says("is gone");
     // Messages that only a watcher may send.
-    say(&address, &[hello(VERSION, PUBLISH), message(5, &[0; 16])].concat());
+    say(&address, &[hello(VERSION, PUBLISH), message(5, &[0; 24])].concat());
     recv.says("only a watcher may");
     still_works(recv, &address);
 }
@@ -156,8 +156,22 @@ fn frames_that_do_not_fit_together_end_the_link_or_are_left_out() {
     // Segments that are not those of the picture that the header speaks of.
     let fewer = Arc::new(Head { count: 3, ..head });
     let news: Vec<_> = (0..3).map(|i| (i, 0, coded.segment(i))).collect();
-    say(&frame(0, splice(None, &fewer, &news).unwrap()), "frames were no picture");
+    say(&frame(9, splice(None, &fewer, &news).unwrap()), "frames were no picture");
     still_works(recv, &address);
+}
+
+#[test]
+fn a_stream_of_which_nothing_can_be_decoded_is_a_failure() {
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--output", "-", "--raw", "i420"]);
+    let address = recv.listening().trim_start_matches("tcp://").to_string();
+    let mut jpeg = encode(&Picture::new(320, 240), 80).unwrap().to_vec();
+    let frame_header = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
+    jpeg[frame_header + 4] = 12; // bits of a sample, which few decoders read
+    let good = frame(0, jpeg::segments(jpeg.into(), 0).unwrap());
+    let bye = Message::Bye(Bye { reason: "over".to_string(), over: true });
+    say(&address, &[hello(VERSION, PUBLISH), wire(&good), wire(&[bye])].concat());
+    recv.says("none of its 1 frames could be decoded");
+    recv.end().ended_with(1);
 }
 
 #[test]
@@ -246,7 +260,7 @@ fn a_narrow_network_drops_frames_and_the_lag_does_not_grow() {
     // About 20 kB a frame at 60 a second, through 250 kB/s: a fifth of it.
     let url = format!("tcp://{}", narrow_proxy(address, 250_000));
     let from = "test?size=640x360&fps=60";
-    let mut send = vstream(&["send", "--from", from, "--to", &url, "--stats", "json"]);
+    let mut send = vstream(&["send", "--from", from, "--to", &url, "--no-adapt", "--stats", "json"]);
     let mut latencies = Vec::new();
     for seconds in 3..8 {
         let line = recv.stats(|line| line["t"].as_f64() > Some(f64::from(seconds)) && line["latency_ms"].is_number());

@@ -5,8 +5,9 @@ mod common;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use common::disk::with_small_disk;
 use common::{have, output, probed, vstream};
 
 const SMALL: &str = "test?size=162x122&fps=60";
@@ -93,27 +94,6 @@ fn dev_full_is_said_and_the_other_output_goes_on() {
     vstream(&["send", "--from", SMALL, "--to", &to, "--frames", "30", "--every-frame"]).end().ended_with(0);
     recv.end().ended_with(1).saying("the output /dev/full ended").saying("no space left on device");
     assert_eq!(fs::read_dir(&frames).unwrap().count(), 31);
-}
-
-/// A receiver in a mount namespace of its own, with a tmpfs of 512 KiB at `disk`.
-fn with_small_disk(disk: &Path, args: &[&str]) -> Option<common::Vstream> {
-    // The shell stays until the end, to keep what was saved: the disk goes with the namespace.
-    let script = format!(
-        "mount -t tmpfs -o size=512k small {disk} && {vstream} \"$@\"; code=$?; cp -r {disk} {disk}.kept; umount {disk}; exit $code",
-        disk = disk.display(),
-        vstream = env!("CARGO_BIN_EXE_vstream"),
-    );
-    // A user needs a namespace of users too; root inside a chroot may not have one.
-    let allowed = |flags: &&[&str]| {
-        Command::new("unshare").args(*flags).arg("true").stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-    };
-    let Some(flags) = [&["-rm"][..], &["-m", "--propagation", "unchanged"]].into_iter().find(allowed) else {
-        common::skip("no mount namespaces for this user");
-        return None;
-    };
-    let mut command = Command::new("unshare");
-    command.args(flags).args(["sh", "-c", &script, "sh"]).args(args).stdin(Stdio::null()).stdout(Stdio::null());
-    Some(common::start(command))
 }
 
 #[test]

@@ -107,6 +107,11 @@ fn scenes_and_the_sender_are_controlled() {
          q.dispatchEvent(new Event('change')); }})()"
     ));
     page.until(&format!("{sender}.querySelector('.told').textContent.includes('quality 20')"));
+    page.eval(&format!(
+        "(() => {{ const r = {sender}.querySelector('form').elements.rate; r.value = '5mbit'; \
+         r.dispatchEvent(new Event('change')); }})()"
+    ));
+    page.until(&format!("{sender}.querySelector('form').elements.rate.value === '5mbit'"));
 }
 
 #[test]

@@ -9,16 +9,28 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{command, start, vstream};
 use proptest::prelude::*;
 use vstream::assembly::Assembly;
 use vstream::clock::Time;
 use vstream::codec::encode::encode;
+use vstream::draft::{Draft, Part};
+use vstream::fanout::Fanout;
 use vstream::frame::Frame;
+use vstream::latest::Latest;
+use vstream::link::Link;
+use vstream::merge::Merge;
 use vstream::message::{Begin, End, Message, Runs};
+use vstream::path::{Hop, Path as Way};
 use vstream::picture::Picture;
+use vstream::publish::{Feed, publish};
 use vstream::runs;
 use vstream::segments::{Coded, Form, Head, splice};
+use vstream::stats::Board;
+use vstream::stop::Stop;
+use vstream::stream::{StreamRx, StreamTx};
+use vstream::watch::watch;
 
 const TILES: usize = 12;
 
@@ -94,6 +106,82 @@ fn through(network: &mut VecDeque<Message>, sent: Vec<Message>, random: &mut fas
     arrived
 }
 
+/// A publisher and a watcher joined by a socket; what the watcher's outputs get.
+fn joined(from: &Fanout<Draft>, act: impl FnOnce(&mut Latest<Draft>)) {
+    let (a, b) = smol::net::unix::UnixStream::pair().unwrap();
+    let link = |stream: smol::net::unix::UnixStream| Link {
+        tx: Box::new(StreamTx::new(stream.clone())),
+        rx: Box::new(StreamRx(stream)),
+        peer: "pair".to_string(),
+    };
+    let path = |id| Arc::new(Way::new(Hop { id, ..Hop::default() }));
+    let mut feed = Feed {
+        frames: from.subscribe(),
+        held: VecDeque::new(),
+        every: false,
+        limits: Arc::default(),
+        over: Stop::default(),
+        path: path(1),
+    };
+    let (into, stop) = (Arc::new(Merge::new(false)), Stop::default());
+    let mut drafts = into.out.subscribe();
+    let tasks = {
+        let (ours, theirs, way) = (stop.clone(), stop.clone(), path(2));
+        let publishing =
+            smol::spawn(async move { publish(link(a), &mut feed, &Board::new("send").join("b"), &ours).await });
+        let watching = smol::spawn(async move {
+            watch(link(b), &into, &way, &Board::new("recv").join("a"), (&theirs, &theirs), |_, _| true).await
+        });
+        (publishing, watching)
+    };
+    act(&mut drafts);
+    stop.say();
+    smol::block_on(async { (tasks.0.await.unwrap(), tasks.1.await.unwrap()) });
+}
+
+#[test]
+fn segments_cross_while_their_frame_is_in_the_making_and_abandoned_frames_leave_no_trace() {
+    let from = Fanout::new(false);
+    joined(&from, |drafts| {
+        let mut source = Source { random: fastrand::Rng::with_seed(5), epoch: 0, coded: None };
+        for seq in 0..60 {
+            let frame = source.next(seq);
+            let old = |tile: &usize| frame.coded.versions[*tile] == seq;
+            let mut news: Vec<_> =
+                (0..TILES).filter(old).map(|i| (i, seq, Bytes::copy_from_slice(frame.coded.segment(i)))).collect();
+            source.random.shuffle(&mut news);
+            if news.is_empty() {
+                continue; // such a frame begins and ends at once
+            }
+            let (early, rest) = news.split_at(source.random.usize(1..=news.len()));
+            let (pen, draft) = Draft::begin(frame.epoch, seq, frame.captured, frame.error, frame.coded.head.clone());
+            smol::block_on(from.until_wanted());
+            from.put(draft);
+            pen.add(early);
+            let mut crossing = drafts.next_blocking().unwrap();
+            let mut crossed = Vec::new();
+            while crossed.len() < early.len() {
+                let Part::Segments(segments) = smol::block_on(crossing.grown()) else { panic!("it has not ended") };
+                crossed.extend(segments);
+            }
+            crossed.sort();
+            assert_eq!(crossed, {
+                let mut early = early.to_vec();
+                early.sort();
+                early
+            });
+            pen.add(rest);
+            if source.random.u8(..4) == 0 {
+                drop(pen);
+                continue;
+            }
+            pen.end(frame.clone());
+            let came = smol::block_on(crossing.frame()).expect("it has ended");
+            assert_eq!((came.seq, came.coded.bytes), (seq, frame.coded.bytes));
+        }
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
@@ -111,8 +199,8 @@ proptest! {
             let sent = messages(number, &frame, had.as_ref());
             for message in through(&mut network, sent, &mut random, if calm { 0 } else { bad }) {
                 match message {
-                    Message::Begin(begin) => assembly.begin(begin).unwrap(),
-                    Message::Runs(runs) => assembly.runs(runs).unwrap(),
+                    Message::Begin(begin) => _ = assembly.begin(begin).unwrap(),
+                    Message::Runs(runs) => _ = assembly.runs(runs).unwrap(),
                     Message::End(End { number, state }) => {
                         let Some(got) = assembly.end(number, state).unwrap() else {
                             prop_assert!(!calm, "a frame that all came of was not whole");
@@ -187,7 +275,9 @@ fn a_picture_at_rest_costs_next_to_nothing() {
     let still = vec![sharp(1); 60];
     let (totals, raw) = carry(&still, &[], dir.path());
     assert_eq!(totals["frames"], 60);
-    assert_eq!(totals["bytes"].as_u64().unwrap(), once, "only the first frame has segments");
+    // How many runs a frame is sent in depends on the threads that code it; each costs a few bytes.
+    let more = totals["bytes"].as_u64().unwrap().abs_diff(once);
+    assert!(more < once / 100, "only the first frame has segments, and {more} bytes came besides its {once}");
     assert_eq!(raw.len(), 60 * still[0].bytes().len());
 }
 

@@ -257,7 +257,7 @@ fn tc_commands_are_printed() {
     assert_eq!(lines[2], "tc qdisc del dev eth0 root");
     let script = ["shape", "--tc", "eth0", "--dry-run", "--script", "rfc8867-5.1"];
     let text = String::from_utf8(common::output(env!("CARGO_BIN_EXE_vstream"), &script)).unwrap();
-    assert!(text.starts_with("tc qdisc add dev eth0 root handle 1: netem limit 100000 delay 50000us\ntc"), "{text}");
+    assert!(text.starts_with("tc qdisc add dev eth0 root handle 7c5: netem limit 100000 delay 50000us\ntc"), "{text}");
     assert!(text.contains("rate 1000000bit") && text.contains("# at 40s\n"), "{text}");
 }
 
@@ -280,8 +280,8 @@ fn refusing_tc(word: &str) -> (Vec<String>, common::Ended) {
 #[test]
 fn a_tc_that_fails_leaves_a_device_as_it_was() {
     let (asked, ended) = refusing_tc("netem");
-    assert!(asked.len() == 1 && asked[0].starts_with("qdisc add dev eth0 root"), "{asked:?}");
+    assert!(asked.len() == 2 && asked[1].starts_with("qdisc add dev eth0 root"), "{asked:?}");
     assert_eq!(ended.lines.len(), 1, "an error and no figures: {ended:?}");
     let (asked, _) = refusing_tc("tbf");
-    assert_eq!((asked.len(), asked[2].as_str()), (3, "qdisc del dev eth0 root"), "{asked:?}");
+    assert_eq!((asked.len(), asked[3].as_str()), (4, "qdisc del dev eth0 root"), "{asked:?}");
 }

@@ -1,4 +1,4 @@
-//! One suite over every transport in the list. A new transport is tested without touching this file, because a
+//! One suite over every transport in the list, with a key and without. A new transport is tested without touching this file, because a
 //! listener's `local()` is an address that can be dialled as it is.
 
 use std::future::Future;
@@ -11,35 +11,39 @@ use vstream::clock::Time;
 use vstream::endpoint::Endpoint;
 use vstream::greet;
 use vstream::link::Link;
-use vstream::message::{About, Bye, End, Hello, Message, Runs, Side, Welcome};
+use vstream::message::{About, Begin, Bye, End, Hello, Message, Runs, Side, Welcome};
+use vstream::runs;
+use vstream::segments::{Form, Head};
 use vstream::transports::{self, Transport};
 
 fn with_each<F: Future<Output = ()>>(test: impl Fn(&'static dyn Transport, Link, Link) -> F) {
-    for transport in transports::ALL {
+    for (transport, key) in transports::ALL.iter().flat_map(|t| [(t, ""), (t, "?key=both%20know%20it")]) {
         let limit = async {
             Timer::after(Duration::from_secs(20)).await;
-            panic!("{}: it hangs", transport.scheme());
+            panic!("{}{key}: it hangs", transport.scheme());
         };
         smol::block_on(or(limit, async {
-            let (caller, listener) = pair(*transport).await;
+            let (caller, listener) = pair(*transport, key).await;
             test(*transport, caller, listener).await;
         }));
     }
 }
 
 /// A caller and the listener's end of the same link, over the loopback.
-async fn pair(transport: &dyn Transport) -> (Link, Link) {
-    let on = Endpoint::parse(&format!("{}://127.0.0.1:0", transport.scheme())).unwrap();
+async fn pair(transport: &dyn Transport, key: &str) -> (Link, Link) {
+    let on = Endpoint::parse(&format!("{}://127.0.0.1:0{key}", transport.scheme())).unwrap();
     let listener = transport.listen(&on).await.unwrap();
     let dial = Endpoint::parse(&listener.local().to_string()).unwrap();
+    assert_eq!(dial.key, None, "{} prints its key", transport.scheme());
+    let dial = Endpoint { key: on.key, ..dial };
     assert_ne!(dial.port, 0, "{} tells its real port", transport.scheme());
     let (caller, guest) = zip(transport.connect(&dial), listener.accept()).await;
     (caller.unwrap(), guest.unwrap())
 }
 
 fn hello() -> Hello {
-    let stream = About { rate: Some(30.0), every_frame: false };
-    Hello { role: Side::Publish, name: Some("live".into()), agent: "test".into(), instance: 1, stream }
+    let stream = About { rate: Some(30.0), ..About::default() };
+    Hello { role: Side::Publish, name: Some("live".into()), agent: "test".into(), instance: 1, listening: None, stream }
 }
 
 #[test]
@@ -78,8 +82,15 @@ fn segments_of_every_size_in_order() {
     with_each(|_, mut caller, mut guest| async move {
         let sizes = [0, 1, 1000, 65_536, 8_000_000, 3];
         let send = async {
+            let stream = About { every_frame: true, ..About::default() };
+            caller.tx.send(Message::Hello(Hello { stream, ..hello() })).await.unwrap();
             for (seq, &size) in sizes.iter().enumerate() {
-                let (number, body) = (seq as u64, Bytes::from(vec![seq as u8; size]));
+                let number = seq as u64;
+                let head = Head { form: Form::Whole, since: number, count: 1, header: Bytes::new() };
+                let (captured, error) = (Time::default(), Duration::ZERO);
+                let begin = Begin { number, epoch: 9, seq: number, captured, error, head: Some(head) };
+                caller.tx.send(Message::Begin(begin)).await.unwrap();
+                let body = runs::encode_segments(&[(0, number, vec![seq as u8; size])]).into();
                 caller.tx.send(Message::Runs(Runs { epoch: 9, since: number, body })).await.unwrap();
                 caller.tx.send(Message::End(End { number, state: 7 })).await.unwrap();
             }
@@ -89,10 +100,16 @@ fn segments_of_every_size_in_order() {
             caller.rx.drain().await;
         };
         let receive = async {
+            guest.rx.hello().await.unwrap();
             for (seq, &size) in sizes.iter().enumerate() {
+                let Some(Message::Begin(begin)) = guest.rx.recv().await.unwrap() else { panic!("no beginning") };
+                assert_eq!((begin.number, begin.head.map(|head| head.since)), (seq as u64, Some(seq as u64)));
                 let Some(Message::Runs(got)) = guest.rx.recv().await.unwrap() else { panic!("no runs") };
-                assert_eq!((got.epoch, got.since, got.body.len()), (9, seq as u64, size));
-                assert!(got.body.iter().all(|&b| b == seq as u8));
+                let segments = runs::decode(got.body).unwrap();
+                assert_eq!((got.epoch, got.since, segments.len()), (9, seq as u64, 1));
+                let (place, version, bytes) = &segments[0];
+                assert_eq!((*place, *version, bytes.len()), (0, seq as u64, size));
+                assert!(bytes.iter().all(|&b| b == seq as u8));
                 assert!(matches!(guest.rx.recv().await.unwrap(), Some(Message::End(end)) if end.number == seq as u64));
             }
             assert!(matches!(guest.rx.recv().await.unwrap(), Some(Message::Bye(bye)) if bye.over));

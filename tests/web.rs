@@ -205,8 +205,10 @@ fn a_sender_is_controlled_while_it_runs() {
     while !slow(get(at, "/state").json()) {
         assert!(Instant::now() < late, "5 frames a second never came");
     }
-    let refused = ask(at, "PATCH", "/control", "", r#"{"rate_max":"8mbit"}"#);
-    assert!(refused.status == 400 && refused.text().contains("quality, size or fps"), "{}", refused.text());
+    let refused = ask(at, "PATCH", "/control", "", r#"{"rate_max":"fast"}"#);
+    assert!(refused.status == 400 && refused.text().contains("5mbit"), "{}", refused.text());
+    let capped = ask(at, "PATCH", "/control", "", r#"{"rate_max":"8mbit"}"#);
+    assert_eq!(capped.json()["rate_max"], "8mbit");
     let foreign = ask(at, "PATCH", "/control", "Origin: http://evil.example\r\n", r#"{"quality":1}"#);
     assert!(foreign.status == 403 && foreign.text().contains("--allow-origin http://evil.example"));
     assert_eq!(get(at, "/control").json()["quality"], 30);

@@ -12,28 +12,32 @@ use zune_jpeg::JpegDecoder;
 
 use crate::codec::tiles::{Grid, Strip, parts};
 use crate::codec::{jpeg, lossless, size};
+use crate::draft::Draft;
 use crate::frame::Frame;
 use crate::guard::guarded;
+use crate::had::Had;
 use crate::picture::Picture;
-use crate::segments::{Coded, Form};
+use crate::segments::{Form, Head, Segment};
 
 /// Decodes any JPEG that zune-jpeg reads: baseline or progressive, grey, 4:4:4, 4:2:2, 4:2:0, brought to 4:2:0.
 pub fn decode(data: &Bytes) -> Result<Picture> {
     let coded = jpeg::segments(data.clone(), 0)?;
     if coded.head.form == Form::Tiles {
-        let all: Vec<usize> = (0..coded.head.count).collect();
-        let mut picture = empty(&coded)?;
-        if tiles(&coded, &all, &mut picture).is_ok_and(|bad| bad == 0) {
-            return Ok(picture);
+        let all: Vec<_> = (0..coded.head.count).map(|i| (i, 0, coded.segment(i))).collect();
+        let mut picture = Arc::new(empty(&coded.head)?);
+        if tiles(&coded.head, &all, &mut picture).is_ok_and(|bad| bad == 0) {
+            return Ok(Arc::unwrap_or_clone(picture));
         }
     }
     whole(data)
 }
 
-/// Follows one stream: keeps the picture that stands, and what was decoded into it.
+/// Follows one stream: keeps the picture that stands, and knows what was decoded into it.
 #[derive(Default)]
 pub struct Decoder {
-    standing: Option<(Frame, Arc<Picture>)>,
+    standing: Option<(Had, Arc<Picture>)>,
+    /// Damaged segments of the frame in the making.
+    bad: usize,
 }
 
 pub struct Decoded {
@@ -50,53 +54,71 @@ impl Decoder {
             self.standing = None;
             return Ok(Decoded { picture: whole(&coded.bytes)?.into(), bad: 0 });
         }
-        let standing = self.standing.take();
-        let lacking = frame.lacking(standing.as_ref().map(|(had, _)| had));
-        let mut picture = match standing {
-            Some((had, picture)) if had.epoch == frame.epoch && had.coded.head == coded.head => picture,
-            _ => Arc::new(empty(coded)?),
-        };
-        let bad = match lacking.is_empty() {
-            true => 0,
-            false => tiles(coded, &lacking, Arc::make_mut(&mut picture))?,
-        };
-        self.standing = Some((frame.clone(), picture.clone()));
+        let (mut had, mut picture) = self.standing(frame.epoch, &coded.head)?;
+        let lacking: Vec<_> =
+            had.take_all(coded).into_iter().map(|i| (i, coded.versions[i], coded.segment(i))).collect();
+        let bad = std::mem::take(&mut self.bad) + tiles(&coded.head, &lacking, &mut picture)?;
+        self.standing = Some((had, picture.clone()));
         Ok(Decoded { picture, bad })
+    }
+
+    /// Decodes segments of a frame that is still in the making, so that less is left to do at its end. Errors as above.
+    pub fn begin(&mut self, draft: &Draft, segments: Vec<Segment<Bytes>>) -> Result<()> {
+        let (mut had, mut picture) = self.standing(draft.epoch, &draft.head)?;
+        let news = had.take(segments);
+        self.bad += tiles(&draft.head, &news, &mut picture)?;
+        self.standing = Some((had, picture));
+        Ok(())
+    }
+
+    /// Takes what stands out, or an empty picture.
+    fn standing(&mut self, epoch: u64, head: &Arc<Head>) -> Result<(Had, Arc<Picture>)> {
+        match self.standing.take().filter(|(had, _)| had.fits(epoch, head)) {
+            Some(standing) => Ok(standing),
+            None => Ok((Had::nothing(epoch, head.clone()), empty(head)?.into())),
+        }
     }
 }
 
-fn empty(coded: &Coded) -> Result<Picture> {
-    let (width, height) = size(coded)?;
+fn empty(head: &Head) -> Result<Picture> {
+    let (width, height) = size(head, &[])?;
     Ok(Picture::new(width, height))
 }
 
-/// Decodes these tiles into the picture. How many of them are damaged: they are left as they were.
-fn tiles(coded: &Coded, places: &[usize], picture: &mut Picture) -> Result<usize> {
+/// Decodes tiles into the picture, a copy of it where somebody else looks at it. How many of them are damaged: they are
+/// left as they were.
+fn tiles<B: AsRef<[u8]> + Sync>(head: &Head, segments: &[Segment<B>], picture: &mut Arc<Picture>) -> Result<usize> {
+    if segments.is_empty() {
+        return Ok(0);
+    }
     let grid = Grid::new(picture.width(), picture.height());
-    let strips: Vec<Strip> = match coded.head.form {
-        Form::Lz4 => places.par_iter().filter_map(|&place| lossless::unpack(coded, place).ok()).collect(),
-        Form::Tiles => strips(coded, grid, places)?,
+    let unpack = |(tile, _, bytes): &Segment<B>| lossless::unpack(&head.header, *tile, bytes.as_ref()).ok();
+    let strips: Vec<Strip> = match head.form {
+        Form::Lz4 => segments.par_iter().filter_map(unpack).collect(),
+        Form::Tiles => strips(head, grid, segments)?,
         Form::Whole => bail!("a picture without tiles"),
     };
     let done: usize = strips.iter().map(|strip| strip.tiles.len()).sum();
-    grid.unstack(&strips, picture);
-    Ok(places.len() - done)
+    grid.unstack(&strips, Arc::make_mut(picture));
+    Ok(segments.len() - done)
 }
 
 /// Decodes segments in strips; where one is damaged, each of its strip by itself.
-fn strips(coded: &Coded, grid: Grid, places: &[usize]) -> Result<Vec<Strip>> {
-    let header = jpeg::parse(&coded.head.header)?;
+fn strips<B: AsRef<[u8]> + Sync>(head: &Head, grid: Grid, segments: &[Segment<B>]) -> Result<Vec<Strip>> {
+    let header = jpeg::parse(&head.header)?;
     ensure!(header.is_planar_420(), "tiles that are not baseline 4:2:0");
-    let decode = |tiles: &[usize]| {
-        let (width, height) = grid.strip_size(tiles);
-        let jpeg = jpeg::strip(coded, &header, (width, height), tiles);
+    let decode = |segments: &[Segment<B>]| {
+        let tiles: Vec<usize> = segments.iter().map(|segment| segment.0).collect();
+        let (width, height) = grid.strip_size(&tiles);
+        let jpeg = jpeg::strip(head, &header, (width, height), segments);
         let planes = decode_planes(&jpeg, true)?.try_into().map_err(|_| anyhow!("tiles without three components"))?;
         let [y, cb, cr]: [Plane; 3] = planes;
-        Ok(Strip { tiles: tiles.to_vec(), width, planes: [y.samples, cb.samples, cr.samples] })
+        Ok(Strip { tiles, width, planes: [y.samples, cb.samples, cr.samples] })
     };
-    let decoded = grid.strips(places, parts()).into_par_iter().flat_map_iter(|tiles| match decode(tiles) {
+    let cut = grid.strips(segments, |segment| segment.0, parts());
+    let decoded = cut.into_par_iter().flat_map_iter(|strip| match decode(strip) {
         Ok(strip) => vec![strip],
-        Err::<_, anyhow::Error>(_) => tiles.chunks(1).filter_map(|tile| decode(tile).ok()).collect(),
+        Err::<_, anyhow::Error>(_) => strip.chunks(1).filter_map(|tile| decode(tile).ok()).collect(),
     });
     Ok(decoded.collect())
 }

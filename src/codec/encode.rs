@@ -17,8 +17,14 @@ use crate::segments::{Form, Head, Segment, splice};
 /// A plain encoding of a picture of any size that `check_size` allows. `quality` is libjpeg's, 1 to 100.
 pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes> {
     let head = head(picture, quality, 0)?;
-    let all: Vec<usize> = (0..head.count).collect();
-    Ok(splice(None, &head, &encode_tiles(picture, quality, &all, 0))?.bytes)
+    Ok(splice(None, &head, &encode_all(picture, quality, 0))?.bytes)
+}
+
+/// All segments of a picture.
+pub fn encode_all(picture: &Picture, quality: u8, version: u64) -> Vec<Segment<Bytes>> {
+    let all: Vec<usize> = (0..Grid::new(picture.width(), picture.height()).tiles()).collect();
+    let tables = Tables::new(quality);
+    on_all_cores(&all, |tiles| encode_tiles(picture, &tables, tiles, version))
 }
 
 /// What stands before the segments of every picture of this size and quality.
@@ -38,21 +44,9 @@ pub fn head(picture: &Picture, quality: u8, version: u64) -> Result<Arc<Head>> {
     Ok(Head { form: Form::Tiles, since: version, header: header.into(), count }.into())
 }
 
-/// The segments of these tiles, which are in order.
-pub fn encode_tiles(picture: &Picture, quality: u8, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
+/// The segments of these tiles, coded by one core into one piece of memory, which they share.
+pub fn encode_tiles(picture: &Picture, tables: &Tables, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
     let grid = Grid::new(picture.width(), picture.height());
-    let tables = Tables::new(quality);
-    let each = tiles.len().div_ceil(parts()).clamp(LEAST, MOST);
-    let encoded = tiles.par_chunks(each).map(|tiles| some(picture, grid, &tables, tiles, version));
-    encoded.collect::<Vec<_>>().into_iter().flatten().collect()
-}
-
-/// Tiles that one core codes at a time: enough to be worth waking it, few enough that none ends much later than the others.
-const LEAST: usize = 8;
-const MOST: usize = 64;
-
-/// Codes tiles into one piece of memory, which their segments share.
-fn some(picture: &Picture, grid: Grid, tables: &Tables, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
     // About a byte in eight pixels is film at quality 80.
     let mut data = Vec::with_capacity(tiles.len() * MCUS * MCU * MCU / 6);
     let ends = tiles.iter().map(|&tile| {
@@ -65,6 +59,16 @@ fn some(picture: &Picture, grid: Grid, tables: &Tables, tiles: &[usize], version
     let mut cut = |end: usize| data.split_to(end - std::mem::replace(&mut start, end));
     tiles.iter().zip(ends).map(|(&tile, end)| (tile, version, cut(end))).collect()
 }
+
+/// Shares tiles, which are in order, out to all cores; what these make of them is in the same order.
+pub fn on_all_cores<T: Send>(tiles: &[usize], make: impl Fn(&[usize]) -> Vec<T> + Sync) -> Vec<T> {
+    let each = tiles.len().div_ceil(parts()).clamp(LEAST, MOST);
+    tiles.par_chunks(each).map(&make).collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+/// Tiles that one core codes at a time: enough to be worth waking it, few enough that none ends much later than the others.
+const LEAST: usize = 8;
+const MOST: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::codec::tiles::{Grid, MCUS};
 use crate::message::HEADER_MAX;
-use crate::segments::{Coded, Form};
+use crate::segments::{Coded, Form, Head, Segment};
 
 pub const SOI: u8 = 0xD8;
 pub const EOI: u8 = 0xD9;
@@ -51,13 +51,13 @@ impl Header {
 }
 
 /// A marker segment: its code and the range of its parameters.
-struct Segment {
+struct MarkerSegment {
     marker: u8,
     body: Range<usize>,
 }
 
 /// The marker segment at `at`, fill bytes skipped.
-fn segment(data: &[u8], mut at: usize) -> Result<Segment> {
+fn segment(data: &[u8], mut at: usize) -> Result<MarkerSegment> {
     ensure!(data.get(at) == Some(&0xFF), "no marker at byte {at}");
     while data.get(at) == Some(&0xFF) {
         at += 1;
@@ -68,7 +68,7 @@ fn segment(data: &[u8], mut at: usize) -> Result<Segment> {
     ensure!(length >= 2, "marker {marker:02X} at byte {at} has no length");
     let body = at + 3..at + 1 + length;
     ensure!(body.end <= data.len(), "cut off in the headers");
-    Ok(Segment { marker, body })
+    Ok(MarkerSegment { marker, body })
 }
 
 /// Reads the headers up to the first scan.
@@ -89,7 +89,7 @@ pub fn parse(data: &[u8]) -> Result<Header> {
     };
     let (mut at, mut untransformed) = (2, false);
     loop {
-        let Segment { marker, body } = segment(data, at)?;
+        let MarkerSegment { marker, body } = segment(data, at)?;
         let bytes = &data[body.clone()];
         match marker {
             DHT => header.has_huffman = true,
@@ -151,15 +151,14 @@ pub fn segments(data: Bytes, version: u64) -> Result<Coded> {
 }
 
 /// These segments of a picture as a JPEG of its own, of this width and height.
-pub fn strip(coded: &Coded, header: &Header, size: (usize, usize), tiles: &[usize]) -> Vec<u8> {
-    let head = &coded.head.header;
-    let length: usize = tiles.iter().map(|&tile| coded.segment(tile).len() + 2).sum();
-    let mut out = Vec::with_capacity(head.len() + length);
-    out.extend_from_slice(head);
+pub fn strip<B: AsRef<[u8]>>(head: &Head, header: &Header, size: (usize, usize), segments: &[Segment<B>]) -> Vec<u8> {
+    let length: usize = segments.iter().map(|(_, _, bytes)| bytes.as_ref().len() + 2).sum();
+    let mut out = Vec::with_capacity(head.header.len() + length);
+    out.extend_from_slice(&head.header);
     resize(&mut out, header, size.0, size.1);
-    for (nth, &tile) in tiles.iter().enumerate() {
-        out.extend_from_slice(coded.segment(tile));
-        let last = nth + 1 == tiles.len();
+    for (nth, (_, _, bytes)) in segments.iter().enumerate() {
+        out.extend_from_slice(bytes.as_ref());
+        let last = nth + 1 == segments.len();
         out.extend_from_slice(&[0xFF, if last { EOI } else { RST0 + (nth % 8) as u8 }]);
     }
     out
@@ -234,7 +233,7 @@ fn standard_huffman_tables() -> Vec<u8> {
     encoder.encode(&[0; 3], 1, 1, jpeg_encoder::ColorType::Ycbcr).expect("a pixel of three bytes is encodable");
     let mut tables = Vec::new();
     let mut at = 2;
-    while let Ok(Segment { marker, body }) = segment(&tiny, at) {
+    while let Ok(MarkerSegment { marker, body }) = segment(&tiny, at) {
         if marker == DHT {
             tables.extend_from_slice(&tiny[body.start - 4..body.end]);
         }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use crate::codec::tiles::{Grid, MCU, MCUS, Strip};
 use crate::picture::{Picture, check_size};
@@ -39,7 +38,7 @@ pub fn size(header: &[u8]) -> Result<(usize, usize)> {
 pub fn pack(picture: &Picture, tiles: &[usize], version: u64) -> Vec<Segment<Bytes>> {
     let grid = Grid::new(picture.width(), picture.height());
     let pack = |&tile: &usize| (tile, version, lz4_flex::block::compress(&samples(picture, grid, tile)).into());
-    tiles.par_iter().with_min_len(16).map(pack).collect()
+    tiles.iter().map(pack).collect()
 }
 
 fn samples(picture: &Picture, grid: Grid, tile: usize) -> Vec<u8> {
@@ -70,17 +69,19 @@ fn extend_clamped(out: &mut Vec<u8>, row: &[u8], x: usize, count: usize) {
 pub fn picture(coded: &Coded) -> Result<Picture> {
     let (width, height) = size(&coded.head.header)?;
     let mut picture = Picture::new(width, height);
-    let tiles: Vec<Strip> = (0..coded.head.count).map(|tile| unpack(coded, tile)).collect::<Result<_>>()?;
+    let tiles: Vec<Strip> = (0..coded.head.count)
+        .map(|tile| unpack(&coded.head.header, tile, coded.segment(tile)))
+        .collect::<Result<_>>()?;
     Grid::new(width, height).unstack(&tiles, &mut picture);
     Ok(picture)
 }
 
 /// The tile of a segment. Errors: what does not unpack to just as many samples as it has.
-pub fn unpack(coded: &Coded, tile: usize) -> Result<Strip> {
-    let (width, height) = size(&coded.head.header)?;
+pub fn unpack(header: &[u8], tile: usize, segment: &[u8]) -> Result<Strip> {
+    let (width, height) = size(header)?;
     let mcus = Grid::new(width, height).mcus_of(tile).len();
     let mut samples = vec![0; mcus * SAMPLES];
-    let length = lz4_flex::block::decompress_into(coded.segment(tile), &mut samples).context("a damaged tile")?;
+    let length = lz4_flex::block::decompress_into(segment, &mut samples).context("a damaged tile")?;
     ensure!(length == samples.len(), "a tile of {length} samples");
     let cr = samples.split_off(mcus * (SAMPLES - MCU * MCU / 4));
     let cb = samples.split_off(mcus * MCU * MCU);

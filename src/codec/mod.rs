@@ -1,6 +1,7 @@
 //! JPEG in and out: pure functions over bytes and pictures, on the threads of rayon's pool.
 
 pub mod blocks;
+pub mod change;
 pub mod coder;
 pub mod color;
 pub mod decode;
@@ -10,23 +11,26 @@ pub mod jpeg;
 pub mod lossless;
 pub mod noise;
 pub mod scale;
+pub mod shown;
 pub mod split;
 pub mod tiles;
+pub mod turn;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 
-use crate::segments::{Coded, Form};
+use crate::segments::{Coded, Form, Head};
 
-/// Width and height of a coded picture. Errors: what is none, or is not in as many segments as it has tiles.
-pub fn size(coded: &Coded) -> Result<(usize, usize)> {
-    let (width, height) = match coded.head.form {
-        Form::Whole => return jpeg::parse(&coded.bytes).map(|header| (header.width, header.height)),
-        Form::Lz4 => lossless::size(&coded.head.header)?,
-        Form::Tiles => jpeg::parse(&coded.head.header).map(|header| (header.width, header.height))?,
+/// Width and height of a picture under this head; `whole` are its bytes, which are asked only where the head says
+/// nothing. Errors: what is none, or is not in as many segments as it has tiles.
+pub fn size(head: &Head, whole: &[u8]) -> Result<(usize, usize)> {
+    let (width, height) = match head.form {
+        Form::Whole => return jpeg::parse(whole).map(|header| (header.width, header.height)),
+        Form::Lz4 => lossless::size(&head.header)?,
+        Form::Tiles => jpeg::parse(&head.header).map(|header| (header.width, header.height))?,
     };
     let tiles = tiles::Grid::new(width, height).tiles();
-    ensure!(tiles == coded.head.count, "{} segments for a picture of {width}x{height}", coded.head.count);
+    ensure!(tiles == head.count, "{} segments for a picture of {width}x{height}", head.count);
     Ok((width, height))
 }
 

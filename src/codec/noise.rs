@@ -30,7 +30,7 @@ impl Noise {
         Noise { on, level: 0.0 }
     }
 
-    /// Mean squared change of resting blocks.
+    /// Mean squared change of resting blocks from one frame to another: twice the variance of the noise.
     pub fn level(&self) -> f64 {
         self.level
     }

@@ -56,14 +56,24 @@ impl Grid {
         })
     }
 
+    /// The tiles in a row of MCUs: which, where in the row, and how many MCUs of it.
+    pub fn pieces(self, row: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let mut x = 0;
+        std::iter::from_fn(move || {
+            let (from, mcu) = (x, row * self.columns + x);
+            x = (from + MCUS - mcu % MCUS).min(self.columns);
+            (from < self.columns).then_some((mcu / MCUS, from, x - from))
+        })
+    }
+
     /// The MCUs of a tile.
     pub fn mcus_of(self, tile: usize) -> Range<usize> {
         tile * MCUS..(tile * MCUS + MCUS).min(self.mcus())
     }
 
-    /// Cuts tiles, which are in order, into strips for about as many threads: whole rows, and what is left over.
-    pub fn strips(self, tiles: &[usize], parts: usize) -> Vec<&[usize]> {
-        let (whole, short) = tiles.split_at(tiles.partition_point(|&tile| tile < self.mcus() / MCUS));
+    /// Cuts what has tiles, which are in order, into strips for about as many threads: whole rows, and what is left over.
+    pub fn strips<T>(self, tiles: &[T], tile: impl Fn(&T) -> usize, parts: usize) -> Vec<&[T]> {
+        let (whole, short) = tiles.split_at(tiles.partition_point(|each| tile(each) < self.mcus() / MCUS));
         let each = whole.len().div_ceil(parts).next_multiple_of(ABREAST).clamp(STRIP_LEAST, STRIP_MOST);
         let (rows, rest) = whole.split_at(whole.len() - whole.len() % ABREAST);
         rows.chunks(each).chain([rest, short]).filter(|strip| !strip.is_empty()).collect()

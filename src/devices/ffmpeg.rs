@@ -75,7 +75,7 @@ pub fn open(
         Some(banner) => banner,
         None => known.insert(probe(program, path, stop)?),
     };
-    let mut command = Command::new(program);
+    let mut command = ffmpeg(program);
     command.args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info", "-i"]).arg(plain(path));
     command.args(["-map", "0:v:0", "-vf", &filter(banner, size)]);
     // `-fps_mode` came with 5.1; what came before it goes away with later versions.
@@ -107,9 +107,16 @@ fn plain(path: &Path) -> OsString {
     out
 }
 
+/// It needs no key of ours.
+fn ffmpeg(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("VSTREAM_KEY");
+    command
+}
+
 /// What ffmpeg says of the file, before anything is decoded.
 fn probe(program: &Path, path: &Path, stop: &Stop) -> Result<Banner> {
-    let mut command = Command::new(program);
+    let mut command = ffmpeg(program);
     command.args(["-nostdin", "-v", "level+info", "-i"]).arg(plain(path));
     let (_child, _, stderr) = start(&mut command, program, Stdio::null())?;
     let mut banner = Banner::default();

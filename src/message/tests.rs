@@ -12,8 +12,12 @@ fn round(message: &Message) -> Message {
 
 #[test]
 fn messages_survive_the_wire() {
-    let stream = About { rate: Some(29.97), every_frame: true };
-    let hello = Hello { role: Side::Watch, name: Some("a".into()), agent: "x".into(), instance: u64::MAX, stream };
+    let hop = Hop { id: 7, name: "a".into(), latency_ms: Some(1.5), error_ms: None };
+    assert!(matches!(round(&Message::Path(vec![hop.clone()])), Message::Path(p) if p == [hop.clone()]));
+    let stream = About { rate: Some(29.97), every_frame: true, path: vec![hop] };
+    let listening = Some("tcp://:4".to_string());
+    let hello =
+        Hello { role: Side::Watch, name: Some("a".into()), agent: "x".into(), instance: u64::MAX, listening, stream };
     assert!(matches!(round(&Message::Hello(hello.clone())), Message::Hello(h) if h == hello));
     let captured = Time::from_micros(-5);
     let head = Head { form: Form::Lz4, since: 3, header: vec![9; 50].into(), count: 7 };
@@ -25,10 +29,14 @@ fn messages_survive_the_wire() {
     assert!(matches!(round(&Message::Runs(runs.clone())), Message::Runs(r) if r == runs));
     let end = End { number: 4, state: u64::MAX };
     assert!(matches!(round(&Message::End(end)), Message::End(e) if e == end));
-    let report = Report { acknowledged: 5, arrived: captured };
+    let report = Report { acknowledged: 5, began: Time::from_micros(i64::MIN), arrived: captured };
     assert!(matches!(round(&Message::Report(report)), Message::Report(r) if r == report));
     let pong = Pong { sent: captured, received: captured, answered: captured };
     assert!(matches!(round(&Message::Pong(pong)), Message::Pong(p) if p == pong));
+    let order = Order { from: Some("tcp://h:1".into()), heirs: 2 };
+    assert!(matches!(round(&Message::Order(order.clone())), Message::Order(o) if o == order));
+    let status = Status { frames: 3, fps: 29.97, ready: true, from: Some("a".into()), ..Status::default() };
+    assert!(matches!(round(&Message::Status(status.clone())), Message::Status(s) if s == status));
     let bye = Bye { reason: "done".into(), over: true };
     assert!(matches!(round(&Message::Bye(bye.clone())), Message::Bye(b) if b == bye));
 }
@@ -43,7 +51,7 @@ fn lengths_are_bounded_before_anything_is_read() {
 
 #[test]
 fn another_version_is_told_from_a_stranger() {
-    let other = [&MAGIC[..], &7u16.to_le_bytes(), b"{}"].concat();
+    let other = [&opening()[..4], &7u16.to_le_bytes(), b"{}"].concat();
     let error = hello(&other).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&NoHello::Version(7)));
     assert_eq!(hello(b"SSH-2.0").unwrap_err().downcast_ref(), Some(&NoHello::Stranger));
@@ -52,6 +60,6 @@ fn another_version_is_told_from_a_stranger() {
 #[test]
 fn unknown_fields_are_room_for_later() {
     let json = br#"{"role":"publish","future":{"x":[1]}}"#;
-    let payload = [&MAGIC[..], &VERSION.to_le_bytes(), json].concat();
+    let payload = [&opening()[..], json].concat();
     assert_eq!(hello(&payload).unwrap().role, Side::Publish);
 }

@@ -17,11 +17,15 @@ use crate::greet;
 use crate::link::Link;
 use crate::log::Repeated;
 use crate::message::{Hello, Side, Welcome};
+use crate::path::Hop;
 use crate::retry::Retry;
 use crate::transports::{self, Listener, Transport};
 
 /// Callers that have not said hello yet; more are turned away at the door.
 const STRANGERS: usize = 64;
+
+/// What is said to one who wants to join where nothing is joined.
+pub const NO_COORDINATOR: &str = "nobody coordinates here: join a vstream that was started as send --coordinate";
 
 fn transport(endpoint: &Endpoint) -> Result<&'static dyn Transport> {
     let found = transports::find(&endpoint.scheme);
@@ -30,14 +34,24 @@ fn transport(endpoint: &Endpoint) -> Result<&'static dyn Transport> {
 
 /// A hello of this process.
 pub fn hello(role: Side, name: Option<String>) -> Hello {
+    let (listening, stream) = Default::default();
+    Hello { role, name, agent: greet::agent(), instance: instance(), listening, stream }
+}
+
+/// This process on the way of a stream.
+pub fn hop(name: &str) -> Hop {
+    Hop { id: instance(), name: name.to_string(), ..Hop::default() }
+}
+
+fn instance() -> u64 {
     static INSTANCE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    let instance = *INSTANCE.get_or_init(|| fastrand::u64(..));
-    Hello { role, name, agent: greet::agent(), instance, stream: Default::default() }
+    *INSTANCE.get_or_init(|| fastrand::u64(..))
 }
 
 /// Calls until somebody answers: the greeted link, or none when told to stop. A refusal is final.
 pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Link, Welcome)>> {
     let transport = transport(to)?;
+    let to = &job.keyed(to);
     let mut retry = Retry::default();
     let mut said = false;
     while !job.stop.said() {
@@ -64,10 +78,11 @@ pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Lin
 
 /// Opens a listener and says where peers find it.
 pub async fn listen(job: &Job, on: &Endpoint) -> Result<Box<dyn Listener>> {
+    let on = &job.keyed(on);
     let listener = transport(on)?.listen(on).await?;
     let local = listener.local();
     log::info!("listening on {local}");
-    if on.host.is_empty() {
+    if on.host.is_empty() && on.key.is_none() {
         log::warn!("no key is set: whoever reaches port {} of this machine is served", local.port);
     }
     job.board.whole().listening = Some(local.to_string());

@@ -1,19 +1,24 @@
 //! The two threads of a sender before the network: one takes images from the source, one makes frames of the newest.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use smol::future::or;
 
 use super::send::Sender;
 use crate::clock;
 use crate::codec::coder::Coder;
 use crate::devices::{self, Wish};
+use crate::draft::{Draft, Pen};
 use crate::fault;
 use crate::frame::{Frame, Shot, Source};
 use crate::latest::{Latest, Writer};
+use crate::lock::lock;
 use crate::log::Repeated;
 use crate::retry::Retry;
+use crate::segments::{Head, Segment};
 
 /// A numbered image on its way to the encoder.
 pub type Numbered = (u64, Shot);
@@ -21,12 +26,15 @@ pub type Numbered = (u64, Shot);
 impl Sender {
     /// The source's thread: takes an image whenever one is there, while somebody watches.
     pub fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
+        smol::block_on(or(self.start.heard(), self.job.stop.heard()));
         let live = source.about().live;
         let mut source = Some(source);
         let (mut retry, mut lost) = (Retry::default(), false);
         let mut seq = 0;
-        while !self.job.stop.said() && self.job.frames.is_none_or(|n| seq < n) {
-            smol::block_on(or(self.frames.until_read(), self.job.stop.heard()));
+        let ended = || self.job.stop.said() || self.job.over.said();
+        let end = || or(self.job.stop.heard(), self.job.over.heard());
+        while !ended() && self.job.frames.is_none_or(|n| seq < n) {
+            smol::block_on(or(self.frames.until_read(), end()));
             if !lost {
                 self.job.alive();
             }
@@ -42,9 +50,9 @@ impl Sender {
                     retry = Retry::default();
                     self.job.asking.store(false, Ordering::Relaxed);
                     if self.about.every_frame {
-                        smol::block_on(or(async { _ = shots.until_wanted().await }, self.job.stop.heard()));
+                        smol::block_on(or(async { _ = shots.until_wanted().await }, end()));
                     }
-                    if !self.control.admits(shot.captured) {
+                    if !self.control.admits(shot.captured, &self.job.board) {
                         continue;
                     }
                     shots.put((seq, shot));
@@ -52,6 +60,7 @@ impl Sender {
                     self.job.board.whole().position = seq;
                 }
                 Ok((None, _)) => break,
+                Err(_) if ended() => break, // it was stopped while it opened
                 Err(error) if live => {
                     match std::mem::replace(&mut lost, true) {
                         false => log::warn!("{}: trying until it is back", fault::line(&error)),
@@ -95,16 +104,29 @@ impl Sender {
             let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
             coder = self.control.renewed().unwrap_or(coder);
             let begun = clock::now();
-            match coder.encode(shot.image, seq, shot.captured) {
+            let (captured, error) = (shot.captured, Duration::ZERO);
+            let making = Mutex::new(None::<Pen>);
+            let early = |head: &Arc<Head>, segments: &[Segment<Bytes>]| {
+                let begin = || {
+                    let (pen, draft) = Draft::begin(epoch, seq, captured, error, head.clone());
+                    self.frames.put(draft);
+                    pen
+                };
+                lock(&making).get_or_insert_with(begin).add(segments);
+            };
+            let encoded = coder.encode(shot.image, seq, captured, &early);
+            match encoded {
                 Ok((coded, size)) => {
                     frames += 1;
+                    let frame = Frame { epoch, seq, captured, error, coded };
+                    match lock(&making).take() {
+                        Some(pen) => pen.end(frame),
+                        None => _ = self.frames.put(frame.into()),
+                    }
                     let now = clock::now();
                     let mut whole = self.job.board.whole();
                     whole.encode_ms.add(now, now.since(begun).as_secs_f64() * 1000.0);
                     (whole.size, whole.quality) = (Some(size), coder.quality_used());
-                    drop(whole);
-                    let error = Duration::ZERO;
-                    self.frames.put(Frame { epoch, seq, captured: shot.captured, error, coded });
                 }
                 Err(error) => {
                     self.job.board.whole().dropped.corrupt += 1;

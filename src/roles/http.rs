@@ -10,9 +10,10 @@ use smol::future::or;
 
 use super::Job;
 use crate::endpoint::Endpoint;
-use crate::transports::tcp;
+use crate::transports::socket;
 use crate::web::access::{self, Access};
 use crate::web::live::{Control, Live};
+use crate::web::login::Login;
 use crate::web::sizes::Sizes;
 use crate::web::views::{Origin, Views};
 use crate::web::{Site, server};
@@ -44,7 +45,7 @@ pub fn address_or(text: &str, port: u16) -> Result<Endpoint, String> {
     let text = if text.is_empty() { "127.0.0.1".to_string() } else { text };
     let bare = text.ends_with(']') || !text.contains(':');
     let endpoint = Endpoint::parse(&format!("http://{text}{}", if bare { format!(":{port}") } else { String::new() }))?;
-    match endpoint.name.is_some() || !endpoint.options.is_empty() {
+    match endpoint.name.is_some() || !endpoint.options.is_empty() || endpoint.key.is_some() {
         true => Err("an address to serve pages on is host:port".to_string()),
         false => Ok(endpoint),
     }
@@ -59,12 +60,12 @@ pub struct Door {
 
 /// Opens the socket, so that an address in use is told before anything else begins.
 pub async fn open(on: &Endpoint) -> Result<Door> {
-    let bound = tcp::bind(on).await.with_context(|| format!("could not serve pages on {on}"))?;
+    let bound = socket::bind(on).await.with_context(|| format!("could not serve pages on {on}"))?;
     let listener = Async::new(bound)?;
     let port = listener.get_ref().local_addr()?.port();
     let host = match on.host.parse() {
-        Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => tcp::own_address(),
-        _ if on.host.is_empty() => tcp::own_address(),
+        Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => socket::own_address(),
+        _ if on.host.is_empty() => socket::own_address(),
         _ => on.host.clone(),
     };
     let url = format!("{}/", Endpoint { host, port, ..on.clone() });
@@ -75,10 +76,13 @@ impl Door {
     /// Serves a site there until the job ends.
     pub fn serve(self, job: &Job, origins: Vec<String>, site: Arc<dyn Site>) {
         log::info!("serving {}", self.url);
-        if self.listener.get_ref().local_addr().is_ok_and(|a| a.ip().is_unspecified()) {
+        let open = self.listener.get_ref().local_addr().is_ok_and(|a| a.ip().is_unspecified());
+        if open && job.key.is_none() {
             log::warn!("no key is set: whoever reaches port {} of this machine sees the page", self.port());
         }
-        job.spawn(server::serve(self.listener, Access::new(origins), site, job.stop.clone()));
+        let login = job.key.clone().map(|key| Login::new(key, self.port()));
+        let access = Access::new(origins).with(login);
+        job.spawn(server::serve(self.listener, access, site, job.stop.clone()));
     }
 
     fn port(&self) -> u16 {

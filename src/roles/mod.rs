@@ -14,23 +14,33 @@ use smol::Task;
 use smol::future::or;
 
 use crate::clock::{self, Time};
+use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Kind};
+use crate::key::Key;
 use crate::lock::lock;
 use crate::report::{Form, Report};
-use crate::stats::Board;
+use crate::stats::{Board, SENDER};
 use crate::stop::Stop;
 use crate::units;
 
 pub mod calls;
 mod capture;
 mod control;
+mod coordinator;
 pub mod devices;
+mod downstream;
+mod follow;
 pub mod http;
+mod join;
+mod orphans;
 pub mod output;
 pub mod recv;
+pub mod relay;
+mod secure;
 pub mod send;
 pub mod shape;
 mod signals;
+mod upstream;
 #[cfg_attr(not(feature = "window"), path = "no_window.rs")]
 mod window;
 
@@ -56,6 +66,8 @@ pub struct Common {
     /// End after this many frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
+    #[command(flatten)]
+    pub key: secure::KeyArgs,
     /// Say more (-vv: everything)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -67,8 +79,12 @@ pub struct Common {
 /// One run of a role: its word to stop, its figures, its tasks and how it ended.
 pub struct Job {
     pub stop: Stop,
+    /// The time that the user gave is up: nothing new is begun.
+    pub over: Stop,
     pub board: Arc<Board>,
     pub frames: Option<u64>,
+    /// What guards every link and page that has no key of its own.
+    pub key: Option<Key>,
     report: Mutex<Report>,
     error: Mutex<Option<anyhow::Error>>,
     tasks: Mutex<Vec<Task<()>>>,
@@ -82,6 +98,8 @@ pub struct Job {
 /// What is still to be said or written when a role ends gets this long: SIGTERM promises to end within a second.
 const LAST_WORDS: Duration = Duration::from_millis(800);
 const SECOND: Duration = Duration::from_secs(1);
+/// What is on its way over a slow link when a sender's time is up gets this long.
+const LINGER: Duration = Duration::from_secs(3);
 
 impl Job {
     /// Starts the log, the stats, the signals and the clocks of a role.
@@ -93,8 +111,10 @@ impl Job {
         let report = Report::new(form, common.stats_file.as_deref())?;
         let job = Arc::new(Job {
             stop: Stop::default(),
+            over: Stop::default(),
             board: Board::new(role),
             frames: common.frames,
+            key: common.key.key()?,
             report: Mutex::new(report),
             error: Mutex::default(),
             tasks: Mutex::default(),
@@ -105,9 +125,13 @@ impl Job {
         signals::listen(&job.stop, &job.hangup)?;
         job.spawn(tell(job.clone()));
         if let Some(duration) = common.duration {
-            let stop = job.stop.clone();
+            let (stop, over) = (job.stop.clone(), job.over.clone());
             job.spawn(async move {
                 stop.pause(duration).await;
+                over.say();
+                if role == SENDER {
+                    stop.pause(LINGER).await; // it ends by itself when all it has is delivered
+                }
                 stop.say();
             });
         }
@@ -139,6 +163,11 @@ impl Job {
     pub fn note(&self, error: anyhow::Error) {
         let mut first = lock(&self.error);
         first.get_or_insert(error);
+    }
+
+    /// An address with the job's key, unless it has its own.
+    pub fn keyed(&self, endpoint: &Endpoint) -> Endpoint {
+        Endpoint { key: endpoint.key.clone().or_else(|| self.key.clone()), ..endpoint.clone() }
     }
 
     /// A peer or a source showed life: `--timeout` counts from here.

@@ -1,27 +1,32 @@
 //! The outputs of a receiver: each on a thread of its own, with its own newest frame, its own playout and its own end.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use async_io::Timer;
+use clap::{Args, ValueEnum};
 use smol::future::or;
 
-use super::Job;
-use crate::clock;
+use super::{Job, window};
+use crate::clock::{self, Time};
 use crate::codec;
 use crate::codec::decode::Decoder;
+use crate::devices::outputs::{self, Folder};
+use crate::draft::{Draft, Part};
 use crate::fanout::Fanout;
 use crate::fault;
 use crate::frame::{Frame, Sink};
 use crate::latest::Latest;
 use crate::log::Repeated;
 use crate::picture::Picture;
-use crate::playout::{Mode, Playout};
+use crate::playout::{self, Mode, Playout};
 use crate::segments::{Coded, Form};
+use crate::stop::Stop;
 
 /// Where frames go when there is no output: they are counted.
 pub struct Nothing;
@@ -39,11 +44,73 @@ pub struct Output {
     pub mode: Mode,
 }
 
+/// Where a role's frames go on this machine.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)
+    #[arg(long)]
+    pub play: bool,
+    /// Hold frames for an even picture: 0, auto, or a time from capture, for all outputs [default: auto in windows, else 0]
+    #[arg(long, value_name = "DUR", value_parser = clap::value_parser!(playout::Mode))]
+    pub playout: Option<playout::Mode>,
+    /// Save each frame as a JPEG in this folder, with frames.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub save: Option<PathBuf>,
+    /// Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several
+    #[arg(long, value_name = "FILE")]
+    pub output: Vec<String>,
+    /// Write the outputs as raw planes, whatever their ending
+    #[arg(long, value_enum, value_name = "FORM", requires = "output")]
+    pub raw: Option<RawForm>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RawForm {
+    /// Planar Y, Cb, Cr, 4:2:0, full range
+    I420,
+}
+
+/// Rates that a recording's header can say; a peer may claim anything.
+const RATES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+
+impl OutputArgs {
+    /// Whether the names of the files say what to write. Errors: usage.
+    pub fn check(&self) -> Result<()> {
+        self.output.iter().try_for_each(|name| outputs::check(name, self.raw.is_some()))
+    }
+
+    /// Opens every output but the window. `rate`: the stream's, as its publisher says it.
+    pub fn open(&self, rate: outputs::Rate, stop: &Stop) -> Result<Vec<Output>> {
+        let rate: outputs::Rate = Arc::new(move || rate().filter(|rate| RATES.contains(rate)));
+        let mode = self.playout.unwrap_or(Mode::Off);
+        let mut all: Vec<Output> = Vec::new();
+        if let Some(path) = &self.save {
+            let sink = Box::new(Folder::create(path)?);
+            all.push(Output { name: path.display().to_string(), sink, mode });
+        }
+        for name in &self.output {
+            let sink = outputs::open(name, self.raw.is_some(), rate.clone(), stop)?;
+            all.push(Output { name: name.clone(), sink, mode });
+        }
+        Ok(all)
+    }
+
+    /// Opens the window, if it is asked for, which then is one of the outputs.
+    pub fn window(&self, job: &Arc<Job>, waiting: &str, all: &mut Vec<Output>) -> Result<Option<window::Screen>> {
+        if !self.play {
+            return Ok(None);
+        }
+        let (output, screen) = window::open(job, waiting, self.playout.unwrap_or(Mode::Auto))?;
+        all.push(output);
+        Ok(Some(screen))
+    }
+}
+
 /// How long outputs get to complete their files when the role is told to stop: SIGTERM promises a second.
 const COMPLETE: Duration = Duration::from_millis(700);
 
 /// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends.
-pub fn start(job: &Arc<Job>, stream: &Fanout<Frame>, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
+pub fn start(job: &Arc<Job>, stream: &Fanout<Draft>, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
     let left = Arc::new(AtomicUsize::new(outputs.len()));
     let start = |output: Output| {
         let (job, left) = (job.clone(), left.clone());
@@ -72,7 +139,7 @@ pub async fn join(outputs: Vec<JoinHandle<()>>) {
     }
 }
 
-fn run(job: &Job, mut output: Output, frames: Latest<Frame>) {
+fn run(job: &Job, mut output: Output, frames: Latest<Draft>) {
     let taken = take(job, &mut output, frames);
     let finished = output.sink.finish();
     match taken.and(finished) {
@@ -90,23 +157,24 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
-fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()> {
-    let mut playout = Playout::new(output.mode);
+fn take(job: &Job, output: &mut Output, drafts: Latest<Draft>) -> Result<()> {
+    let mut queue = Queue { drafts, making: None, held: None, playout: Playout::new(output.mode) };
+    let decodes = output.sink.decodes();
     let mut decoder = Decoder::default();
     let mut trouble = Repeated::default();
-    let mut count = 0;
-    let mut late = 0;
-    while let Some(frame) = due(&mut frames, &mut playout) {
-        let newly = playout.late() - late;
+    let (mut count, mut late, mut bad) = (0, 0, 0u64);
+    while let Some(frame) = queue.next(&mut decoder, decodes) {
+        let newly = queue.playout.late() - late;
         late += newly;
         job.board.whole().dropped.late += newly;
-        match prepare(job, &mut decoder, output.sink.decodes(), &frame) {
+        match prepare(job, &mut decoder, decodes, &frame) {
             Ok(Prepared(frame, picture)) => {
                 output.sink.put(&frame, picture).context("it takes no more")?;
                 count += 1;
             }
             Err(error) => {
                 job.board.whole().dropped.corrupt += 1;
+                bad += 1;
                 if let Some(n) = trouble.again(clock::now()) {
                     log::warn!("{n} frames cannot be decoded and are left out: {}", fault::line(&error));
                 }
@@ -116,6 +184,7 @@ fn take(job: &Job, output: &mut Output, mut frames: Latest<Frame>) -> Result<()>
             break;
         }
     }
+    ensure!(count > 0 || bad == 0, "none of its {bad} frames could be decoded");
     Ok(())
 }
 
@@ -140,31 +209,69 @@ fn prepare(job: &Job, decoder: &mut Decoder, decodes: bool, frame: &Frame) -> Re
     Ok(Prepared(frame.clone(), Some(decoded.picture)))
 }
 
-/// The next frame whose time has come, or what was held when the stream is over; none when that is over too.
-fn due(frames: &mut Latest<Frame>, playout: &mut Playout) -> Option<Frame> {
-    smol::block_on(async {
+/// What comes next: frames whose time has come, or what was held when the stream is over.
+struct Queue {
+    drafts: Latest<Draft>,
+    /// The one that is in the making now.
+    making: Option<Draft>,
+    /// The last one, kept until its frame was dealt with: whoever waits for that looks for the drafts.
+    held: Option<Draft>,
+    playout: Playout,
+}
+
+enum News {
+    Draft(Option<Draft>),
+    Part(Part),
+    Time,
+}
+
+impl Queue {
+    /// The next frame; none when the stream is over. Segments that come before their frame are decoded early, if that
+    /// is wanted at all and no older frame still waits to be decoded for its time.
+    fn next(&mut self, decoder: &mut Decoder, decodes: bool) -> Option<Frame> {
         let mut over = false;
+        self.held = None;
         loop {
             let now = clock::now();
-            if let Some(frame) = playout.pop(now) {
+            if let Some(frame) = self.playout.pop(now) {
                 return Some(frame);
             }
             if over {
-                return playout.flush();
+                return self.playout.flush();
             }
-            let wake = playout.wake();
-            let alarm = async {
-                match wake {
-                    Some(at) => _ = Timer::after(at.since(now)).await,
-                    None => std::future::pending().await,
+            match smol::block_on(self.news(now)) {
+                News::Draft(Some(draft)) => self.making = Some(draft),
+                News::Draft(None) => over = true,
+                News::Part(Part::Segments(segments)) => {
+                    if let Some(draft) = self.making.as_ref().filter(|_| decodes && self.playout.wake().is_none()) {
+                        // What is wrong with them is told when the frame is decoded.
+                        _ = decoder.begin(draft, segments);
+                    }
                 }
-                None
-            };
-            match or(async { Some(frames.next().await) }, alarm).await {
-                Some(Some(frame)) => playout.push(clock::now(), frame),
-                Some(None) => over = true,
-                None => {}
+                News::Part(Part::Ended(frame)) => {
+                    self.held = self.making.take();
+                    self.playout.push(clock::now(), frame);
+                }
+                News::Part(Part::Abandoned) => self.making = None,
+                News::Time => {}
             }
         }
-    })
+    }
+
+    async fn news(&mut self, now: Time) -> News {
+        let alarm = async {
+            match self.playout.wake() {
+                Some(at) => _ = Timer::after(at.since(now)).await,
+                None => std::future::pending().await,
+            }
+            News::Time
+        };
+        let news = async {
+            match &mut self.making {
+                Some(draft) => News::Part(draft.grown().await),
+                None => News::Draft(self.drafts.next().await),
+            }
+        };
+        or(news, alarm).await
+    }
 }

@@ -1,30 +1,31 @@
 //! `vstream send`: source → encode → fan-out → links.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Result;
-use async_io::Timer;
 use clap::Args;
 use smol::future::or;
+use smol::lock::OnceCell;
 
-use super::calls::{dial, hello, listen, refuse, serve};
+use super::calls::{self, listen, refuse, serve};
 use super::control::Control;
+use super::coordinator::Coordinator;
+use super::downstream::Downstream;
 use super::http::{self, HttpArgs};
+use super::secure::CertArgs;
 use super::{Common, Job};
+use crate::adapt::Limits;
 use crate::codec::coder::{Codec, Coder, Wanted};
 use crate::codec::gate;
 use crate::devices::{self, Raw, Wish};
+use crate::draft::Draft;
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
 use crate::fault;
-use crate::frame::Frame;
-use crate::greet;
 use crate::latest::latest;
 use crate::link::Link;
-use crate::lock::lock;
-use crate::message::{About, Hello, Message, Side, Welcome};
-use crate::publish::{End, Feed, publish};
+use crate::message::{About, Hello, Side};
+use crate::path::Path;
 use crate::stop::Stop;
 use crate::transports::Listener;
 use crate::web::views;
@@ -38,16 +39,27 @@ use crate::{transports, units};
 ///   vstream send --from 'test?size=1920x1080' --listen :9000
 ///   ffmpeg -i IN -f yuv4mpegpipe - | vstream send --from - --to HOST
 ///   vstream send --from http://camera/stream --to A --to B --quality 60 --size 720p
+///   vstream send --to HOST --rate-max 8mbit             never more than that; less where the network takes less
+///   vstream send --from film.mp4 --coordinate :9100 --wait-peers 4     a chain of those that `relay --join` it
 ///   vstream send --http                                 the camera on a page, http://127.0.0.1:8080/
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct SendArgs {
     /// Receiver to call; more than once for several, each at its own pace
-    #[arg(long, value_name = "URL", value_parser = transports::dialled, required_unless_present_any = ["listen", "http"])]
+    #[arg(long, value_name = "URL", value_parser = transports::dialled, required_unless_present_any = ["listen", "coordinate", "http"])]
     pub to: Vec<Endpoint>,
     /// Wait for receivers to call, here
     #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "to")]
     pub listen: Option<Endpoint>,
+    /// Wait here for peers that join (relay --join), and put them in a chain, or a tree: each gets the stream from another
+    #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "listen")]
+    pub coordinate: Option<Endpoint>,
+    /// Begin when so many peers have joined and are connected to each other
+    #[arg(long, value_name = "N", requires = "coordinate", conflicts_with = "listen", default_value_t = 0)]
+    pub wait_peers: usize,
+    /// Peers that each one passes the stream on to; 1 makes a chain
+    #[arg(long, value_name = "K", requires = "coordinate", conflicts_with = "listen", default_value = "1", value_parser = fanout)]
+    pub fanout: usize,
     /// test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]
     #[arg(long, value_name = "SOURCE")]
     pub from: Option<String>,
@@ -69,6 +81,15 @@ pub struct SendArgs {
     /// What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]
     #[arg(long, value_name = "GATE")]
     pub gate: Option<gate::Mode>,
+    /// Send no more than this to each receiver: 8mbit
+    #[arg(long, value_name = "RATE", value_parser = units::rate)]
+    pub rate_max: Option<u64>,
+    /// Follow the network with frame rate, quality and size, below what is asked for [default: for live sources]
+    #[arg(long, overrides_with = "no_adapt", conflicts_with = "every_frame")]
+    pub adapt: bool,
+    /// Send frames as they are; what the network does not take is left out
+    #[arg(long, overrides_with = "adapt")]
+    pub no_adapt: bool,
     /// Drop nothing: the source waits for the slowest receiver
     #[arg(long)]
     pub every_frame: bool,
@@ -76,31 +97,44 @@ pub struct SendArgs {
     #[arg(long = "loop")]
     pub looped: bool,
     #[command(flatten)]
+    cert: CertArgs,
+    #[command(flatten)]
     pub http: HttpArgs,
     #[command(flatten)]
     pub common: Common,
 }
 
+fn fanout(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|k| (1..=64).contains(k)).ok_or_else(|| "a number of peers from 1 to 64".to_string())
+}
+
 /// What the threads and tasks of a sender share.
 pub struct Sender {
     pub job: Arc<Job>,
-    pub frames: Fanout<Frame>,
+    pub frames: Arc<Fanout<Draft>>,
     pub about: About,
     pub control: Arc<Control>,
+    pub limits: Arc<Limits>,
     /// The source gave its last image; all of them are encoded.
     pub over: Stop,
     pub encoded: Stop,
-    /// With every-frame: what a guest that died had not acknowledged, for the next one.
-    orphans: Mutex<VecDeque<Feed>>,
+    /// Said when the source may begin.
+    pub start: Stop,
+    downstream: Arc<Downstream>,
 }
 
 pub fn run(args: SendArgs) -> Result<()> {
     let job = Job::start("send", &args.common)?;
-    let wanted = Wanted { size: args.size, quality: args.quality, codec: args.codec, gate: args.gate };
+    // A JPEG of one segment would be lost with any datagram of it: tiles are made of it where datagrams may be lost.
+    let lossy =
+        args.to.iter().chain(&args.listen).any(|end| transports::find(&end.scheme).is_some_and(|t| t.is_lossy()));
+    let gate = args.gate.or(lossy.then_some(gate::Mode::Auto));
+    let wanted = Wanted { size: args.size, quality: args.quality, codec: args.codec, gate };
     let wish = Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: wanted.recodes() };
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
-    let listener = args.listen.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
+    let on = args.listen.clone().or(args.coordinate.clone()).map(|on| args.cert.on(on)).transpose()?;
+    let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
     let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
     let source = match devices::open(&name, &wish, &job.stop) {
         Err(_) if job.stop.said() => return smol::block_on(job.ended()),
@@ -112,15 +146,27 @@ pub fn run(args: SendArgs) -> Result<()> {
         None => log::info!("sending {}", about.text),
     }
     job.board.whole().length = about.length.filter(|_| !args.looped);
+    let adapt = args.adapt || (about.live && !args.no_adapt && !args.every_frame);
+    let limits = Arc::new(Limits::new(args.rate_max, adapt));
+    let (frames, encoded) = (Arc::new(Fanout::new(args.every_frame)), Stop::default());
+    let path = Arc::new(Path::new(calls::hop("send")));
+    let about = About { rate: about.rate.or(args.fps), every_frame: args.every_frame, path: Vec::new() };
+    let told = Arc::new(OnceCell::from(about.clone()));
+    let downstream = Arc::new(Downstream::new(&job, &frames, &path, told, &encoded).within(&limits));
     let sender = Arc::new(Sender {
-        frames: Fanout::new(args.every_frame),
-        about: About { rate: about.rate.or(args.fps), every_frame: args.every_frame },
-        control: Arc::new(Control::new(wanted.clone())),
+        frames,
+        downstream,
+        about,
+        control: Arc::new(Control::new(wanted.clone(), limits.clone())),
+        limits,
         job: job.clone(),
         over: Stop::default(),
-        encoded: Stop::default(),
-        orphans: Mutex::default(),
+        encoded,
+        start: Stop::default(),
     });
+    if args.wait_peers == 0 {
+        sender.start.say();
+    }
     let (shots, images) = latest();
     let capturing = {
         let sender = sender.clone();
@@ -147,22 +193,16 @@ impl Sender {
     /// Starts a task for each receiver to call, or for those that will call; the last to end ends the job.
     fn connect(self: Arc<Self>, args: SendArgs, listener: Option<Box<dyn Listener>>) {
         let mut calls = Vec::new();
-        if let (Some(on), Some(listener)) = (&args.listen, listener) {
+        let on = args.listen.as_ref().or(args.coordinate.as_ref());
+        if let (Some(on), Some(listener)) = (on, listener) {
             let (me, name) = (self.clone(), on.name().to_string());
             self.job.board.whole().stream = Some(name.clone());
-            let guests =
-                serve(self.job.clone(), listener, move |link, hello| me.clone().guest(link, hello, name.clone()));
-            let encoded = self.encoded.clone();
+            let coordinator = args.coordinate.as_ref().map(|_| Arc::new(self.coordinator(&name, &args)));
+            let guests = serve(self.job.clone(), listener, move |link, hello| {
+                me.clone().guest(link, hello, name.clone(), coordinator.clone())
+            });
             let me = self.clone();
-            calls.push(smol::spawn(async move {
-                let finished = async {
-                    encoded.heard().await;
-                    while (me.job.board.peers() > 0 || me.has_orphans()) && !me.job.stop.said() {
-                        Timer::after(std::time::Duration::from_millis(10)).await;
-                    }
-                };
-                or(guests, finished).await;
-            }));
+            calls.push(smol::spawn(async move { or(guests, me.downstream.finished()).await }));
         }
         if args.http.http.is_some() {
             let encoded = self.encoded.clone();
@@ -170,7 +210,9 @@ impl Sender {
         }
         for to in args.to {
             self.job.board.whole().stream = Some(to.name().to_string());
-            calls.push(smol::spawn(self.clone().call(to)));
+            // With every-frame the source waits for this one too from the beginning, else for none that is not there.
+            let place = self.about.every_frame.then(|| self.downstream.feed());
+            calls.push(smol::spawn(self.downstream.clone().call(to, place)));
         }
         let job = self.job.clone();
         job.clone().spawn(async move {
@@ -192,74 +234,20 @@ impl Sender {
         http::show(&self.job, door, origins, origin, Some(self.control.clone()));
     }
 
-    /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies.
-    async fn call(self: Arc<Self>, to: Endpoint) {
-        let hello = Hello { stream: self.about.clone(), ..hello(Side::Publish, to.name.clone()) };
-        // With every-frame the source waits for this one too from the beginning, else for none that is not there.
-        let mut kept = self.about.every_frame.then(|| self.feed());
-        loop {
-            let dialled = or(dial(&self.job, &to, &hello), async {
-                self.encoded.heard().await;
-                // With every-frame what is left still has to go; else it is too late for whoever is not there.
-                if self.about.every_frame { std::future::pending().await } else { Ok(None) }
-            });
-            let (link, _) = match dialled.await {
-                Ok(Some(greeted)) => greeted,
-                Ok(None) => return,
-                // The other receivers, where there are some, go on; the exit code remembers it.
-                Err(error) => return self.job.note(error),
-            };
-            log::info!("connected to {to}");
-            let mut feed = kept.take().unwrap_or_else(|| self.feed());
-            if self.publish(link, &mut feed).await || (self.encoded.said() && !self.about.every_frame) {
-                return;
-            }
-            kept = Some(feed).filter(|_| self.about.every_frame);
-        }
+    fn coordinator(&self, name: &str, args: &SendArgs) -> Coordinator {
+        let stream = (name.to_string(), self.about.clone());
+        let start = (args.wait_peers, self.start.clone());
+        Coordinator::new(&self.job, &self.downstream, stream, args.fanout, start)
     }
 
-    /// Serves a receiver that called.
-    async fn guest(self: Arc<Self>, mut link: Link, hello: Hello, name: String) {
-        if hello.role != Side::Watch {
-            return refuse(link, "this vstream sends: call it with recv --from".to_string()).await;
+    async fn guest(self: Arc<Self>, link: Link, hello: Hello, name: String, coordinator: Option<Arc<Coordinator>>) {
+        match hello.role {
+            Side::Join => match coordinator {
+                Some(coordinator) => coordinator.guest(link, hello).await,
+                None => refuse(link, calls::NO_COORDINATOR.to_string()).await,
+            },
+            Side::Watch => self.downstream.clone().guest(link, hello, name).await,
+            Side::Publish => refuse(link, "this vstream sends: call it with recv --from".to_string()).await,
         }
-        if let Some(wanted) = hello.name.filter(|n| *n != name) {
-            return refuse(link, format!("there is no stream {wanted} here; there is {name}")).await;
-        }
-        let welcome = Welcome { name, agent: greet::agent(), stream: self.about.clone() };
-        if link.tx.send(Message::Welcome(welcome)).await.is_err() {
-            return; // it left between its hello and the answer
-        }
-        log::info!("{} watches ({})", link.peer, greet::printable(&hello.agent));
-        let orphan = lock(&self.orphans).pop_front();
-        let mut feed = orphan.unwrap_or_else(|| self.feed());
-        let done = self.publish(link, &mut feed).await;
-        if !done && self.about.every_frame {
-            lock(&self.orphans).push_back(feed);
-        }
-    }
-
-    /// Whether a guest that died lacks frames that it was promised.
-    fn has_orphans(&self) -> bool {
-        !lock(&self.orphans).is_empty()
-    }
-
-    fn feed(&self) -> Feed {
-        Feed { frames: self.frames.subscribe(), held: VecDeque::new(), every: self.about.every_frame }
-    }
-
-    /// Sends the stream to one receiver; true when there is nothing more to send to it.
-    async fn publish(&self, link: Link, feed: &mut Feed) -> bool {
-        let peer = self.job.board.join(&link.peer);
-        self.job.alive();
-        let ended = publish(link, feed, &peer, &self.job.stop).await;
-        self.job.board.leave(&peer);
-        self.job.alive();
-        match ended {
-            Ok(End::Over | End::Stopped) => return true,
-            Ok(End::Left(reason)) => log::info!("{} left: {reason}", peer.name),
-            Err(error) => log::warn!("{} is gone: {}", peer.name, fault::line(&error)),
-        }
-        false
     }
 }

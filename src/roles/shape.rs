@@ -18,6 +18,8 @@ use crate::shaper::trace::Trace;
 use crate::web::access;
 
 pub mod api;
+mod batch;
+mod flows;
 mod lines;
 mod monitor;
 mod panel;
@@ -332,7 +334,8 @@ async fn serve(job: &Arc<Job>, args: &ShapeArgs, proxies: &Arc<Proxies>) -> Resu
     match http::open(&on).await {
         Ok(door) => {
             let url = door.url.clone();
-            let panel = Panel { api: Api { proxies: proxies.clone() }, monitors: args.monitor.clone() };
+            let (api, key) = (Api { proxies: proxies.clone() }, job.key.clone());
+            let panel = Panel { api, monitors: args.monitor.clone(), key };
             door.serve(job, args.allow_origin.clone(), Arc::new(panel));
             if args.open {
                 panel::open(&url);

@@ -2,7 +2,8 @@
 //! network, by a cross-site request or under a name that they let point here (DNS rebinding).
 //!
 //! Programs send no `Origin`, so they are not hindered. What changes something or opens a WebSocket is checked always;
-//! what only reads is checked on loopback, where nobody but this machine's user is expected.
+//! what only reads is checked on loopback, where nobody but this machine's user is expected. Where there is a key, `login`
+//! asks for it after that.
 
 use std::net::IpAddr;
 
@@ -13,13 +14,15 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri};
 
-use super::Response;
+use super::login::Login;
 use super::reply::Refusal;
+use super::{Request, Response};
 
 /// Foreign pages that may read and change: values of `--allow-origin`.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Access {
     origins: Vec<String>,
+    login: Option<Login>,
 }
 
 /// What a response tells the browser about other origins.
@@ -27,7 +30,17 @@ pub struct Allowed(Option<HeaderValue>);
 
 impl Access {
     pub fn new(origins: Vec<String>) -> Access {
-        Access { origins }
+        Access { origins, login: None }
+    }
+
+    /// The same for those alone who have the key.
+    pub fn with(self, login: Option<Login>) -> Access {
+        Access { login, ..self }
+    }
+
+    /// The answer to whoever has not the key yet.
+    pub async fn asked_for_key(&self, request: &Request) -> Option<Response> {
+        self.login.as_ref()?.answer(request).await
     }
 
     /// Lets a request in, or says why not. `local` is the address it came to.
@@ -77,7 +90,7 @@ impl Allowed {
         set(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         set(VARY, HeaderValue::from_static("Origin"));
         set(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PATCH, DELETE"));
-        set(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+        set(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type"));
         response
     }
 }

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Version};
 use smol::future::or;
 use smol_hyper::rt::FuturesIo;
 
-use super::Response;
+use super::{Response, login};
+use crate::key::Key;
 
 /// Time to connect and be answered.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,14 +24,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AHEAD: usize = 64 << 10;
 
 /// Asks `host:port` and passes its answer on: status, type and the body as it comes.
-pub async fn ask(host: &str, port: u16, method: Method, path: &str, body: Bytes) -> Result<Response> {
+pub async fn ask(
+    host: &str,
+    port: u16,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    key: Option<&Key>,
+) -> Result<Response> {
     let asked = async {
         let addresses = smol::net::resolve((host, port)).await;
         let addresses = addresses.with_context(|| format!("could not find the host {host}"))?;
         let mut failed = anyhow::anyhow!("the host {host} has no address");
         for address in addresses {
             match Async::<std::net::TcpStream>::connect(address).await {
-                Ok(stream) => return request(stream, address, method, path, body).await,
+                Ok(stream) => return request(stream, address, method, path, body, key).await,
                 Err(error) => failed = error.into(),
             }
         }
@@ -45,13 +53,17 @@ async fn request(
     method: Method,
     path: &str,
     body: Bytes,
+    key: Option<&Key>,
 ) -> Result<Response> {
     let io = FuturesIo::new(smol::net::TcpStream::from(stream));
     let mut http = http1::Builder::new();
     let (mut sender, connection) = http.max_buf_size(AHEAD).handshake(io).await?;
     smol::spawn(connection).detach(); // it ends with the answer, or when nobody takes it any more
     // By address: a name would be checked over there against what it is called there.
-    let request = hyper::Request::builder().method(method).uri(path).header(HOST, address.to_string());
+    let mut request = hyper::Request::builder().method(method).uri(path).header(HOST, address.to_string());
+    if let Some(key) = key {
+        request = request.header(AUTHORIZATION, login::bearer(key));
+    }
     Ok(passed_on(sender.send_request(request.body(Full::new(body))?).await?))
 }
 

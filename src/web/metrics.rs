@@ -43,13 +43,12 @@ pub fn of(board: &Board) -> String {
     let now = clock::now();
     let (total, lines) = (board.total(now), board.lines(now));
     let mut text = Text(String::new());
-    let peers = lines.iter().filter(|line| line.peer.is_some()).count();
     text.metric("info", "gauge", "What runs here.");
     let stream = total.stream.clone().unwrap_or_default();
     let labels = [("role", total.role), ("stream", &*stream), ("version", env!("CARGO_PKG_VERSION"))];
     text.sample("info", &labels, 1.0);
     text.one("uptime_seconds", "gauge", "Time since the start.", total.t);
-    text.one("peers", "gauge", "Links that carry the stream.", peers as f64);
+    text.one("peers", "gauge", "Links that carry the stream.", board.peers() as f64);
     text.one("viewers", "gauge", "Viewers over HTTP.", board.viewer_lines(now).len() as f64);
     text.one("frames_total", "counter", "Frames sent to or received from all peers.", total.frames.map(|n| n as f64));
     text.one("bytes_total", "counter", "Bytes of these frames.", total.bytes as f64);
@@ -68,7 +67,11 @@ pub fn of(board: &Board) -> String {
     text.peers("frame_latency_seconds", latency, &lines, |line| seconds(line.latency_ms));
     let error = "How wrong the latency may be.";
     text.peers("frame_latency_error_seconds", error, &lines, |line| seconds(line.latency_err_ms));
+    let added = |line: &Line| seconds(line.hop.as_ref().and_then(|hop| hop.added_ms));
+    text.peers("hop_latency_seconds", "What the way from the peer before adds to it.", &lines, added);
     text.peers("rtt_seconds", "The newest round trip.", &lines, |line| seconds(line.rtt_ms));
+    let target = "What the network to this peer takes.";
+    text.peers("target_bytes_per_second", target, &lines, |line| line.bitrate_target.map(|bits| bits as f64 / 8.0));
     text.peers("frames_per_second", "Frames a second over the last half second.", &lines, |line| line.fps);
     text.0
 }

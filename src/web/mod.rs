@@ -13,6 +13,7 @@ pub mod access;
 pub mod assets;
 pub mod client;
 pub mod live;
+pub mod login;
 pub mod metrics;
 pub mod multipart;
 pub mod reply;

@@ -145,7 +145,11 @@ async fn answer(
         head.method = Method::GET;
     }
     head.extensions.insert(Peer(peer));
-    Ok(allowed.grant(site.handle(Request::from_parts(head, body)).await))
+    let request = Request::from_parts(head, body);
+    Ok(allowed.grant(match access.asked_for_key(&request).await {
+        Some(response) => response,
+        None => site.handle(request).await,
+    }))
 }
 
 fn closing(mut response: Response) -> Response {

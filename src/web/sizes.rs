@@ -110,13 +110,15 @@ impl Scaler {
 
     /// A frame scaled to fit; as it is where it fits already.
     pub fn scale(&mut self, frame: &Frame) -> Result<Frame> {
-        let Some(size) = fit(codec::size(&frame.coded)?, self.most) else { return Ok(frame.clone()) };
+        let Some(size) = fit(codec::size(&frame.coded.head, &frame.coded.bytes)?, self.most) else {
+            return Ok(frame.clone());
+        };
         let picture = self.decoder.decode(frame)?.picture;
         let of = (frame.epoch, size);
         let wanted = Wanted { size: Some(size), ..Wanted::default() };
         let standing = self.coder.take().filter(|(now, _)| *now == of);
         let (_, coder) = self.coder.insert(standing.unwrap_or_else(|| (of, Coder::new(wanted))));
-        let (coded, _) = coder.encode(Image::Picture(picture), frame.seq, frame.captured)?;
+        let (coded, _) = coder.encode(Image::Picture(picture), frame.seq, frame.captured, &|_, _| ())?;
         Ok(Frame { coded, ..frame.clone() })
     }
 }

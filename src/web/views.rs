@@ -9,6 +9,7 @@ use smol::future::or;
 
 use crate::clock;
 use crate::codec;
+use crate::draft::Draft;
 use crate::fanout::Fanout;
 use crate::fault;
 use crate::frame::Frame;
@@ -20,7 +21,7 @@ use crate::stop::Stop;
 
 /// Where a role's frames come from, and how it wants to be asked for them.
 pub struct Origin {
-    pub subscribe: Box<dyn Fn() -> Latest<Frame> + Send + Sync>,
+    pub subscribe: Box<dyn Fn() -> Latest<Draft> + Send + Sync>,
     /// Frames come anyway, or wait for all who take them: they are taken at once. Else one is asked for when a viewer
     /// wants one, so that none is made in vain.
     pub eager: bool,
@@ -85,12 +86,13 @@ impl Views {
         self.frames.close();
     }
 
-    async fn pass(&self, mut frames: Latest<Frame>) {
+    async fn pass(&self, mut frames: Latest<Draft>) {
         loop {
             if !self.origin.eager {
                 or(self.frames.until_wanted(), self.origin.over.heard()).await;
             }
-            let Some(frame) = frames.next().await else { return };
+            let Some(draft) = frames.next().await else { return };
+            let Some(frame) = draft.frame().await else { continue };
             match as_jpeg(frame).await {
                 Ok(frame) => {
                     lock(&self.passed).add(clock::now(), jpeg(&frame).len());

@@ -2,6 +2,8 @@
 //! hang is a failure with the process's words in it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod disk;
+pub mod rig;
 pub mod shape;
 
 use std::io::{BufRead, BufReader};
@@ -34,7 +36,13 @@ pub fn vstream(args: &[&str]) -> Vstream {
 
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vstream"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // Certificates that are kept stay in the build's folder.
+    command
+        .args(args)
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 

@@ -100,6 +100,7 @@ function tell(result) {
   const now = performance.now() / 1000;
   const own = painted.count > 0;
   const peers = stats.filter((line) => line.peer);
+  const links = peers.filter((line) => line.lost != null); // the others are of a coordinator's peers, told by them
   charts.fps.add(now, [own || !peers.length ? fps(now) : Math.max(...peers.map((line) => line.fps))]);
   const latency = own && clock ? painted.latency / painted.count : null;
   const known = peers.find((line) => line.latency_ms != null);
@@ -108,7 +109,7 @@ function tell(result) {
     [latency ?? known?.latency_ms ?? null],
     latency != null ? `±${clock.error.toFixed(0)}` : known ? `±${known.latency_err_ms}` : "",
   );
-  charts.bitrate.add(now, [sum(first.role === "send" && !peers.length ? viewers : peers, (line) => line.bitrate) / 1e6]);
+  charts.bitrate.add(now, [sum(first.role === "send" && !links.length ? viewers : links, (line) => line.bitrate) / 1e6]);
   const dropped = ({ slow, late, corrupt }) => slow + late + corrupt;
   charts.loss.add(now, growth(now, [sum(stats, (l) => l.lost), sum([...stats, ...viewers], (l) => dropped(l.dropped))]));
   painted = { count: 0, latency: 0 };
@@ -118,6 +119,7 @@ function tell(result) {
   const { width, height } = source.resolution;
   const parts = [{ send: "sender", recv: "receiver" }[first.role] ?? first.role];
   if (width) parts.push(`${width}×${height}`);
+  if (first.rung) parts.push(`rung ${first.rung}`);
   if (first.quality) parts.push(`quality ${first.quality}`);
   if (first.encode_ms) parts.push(`encode ${first.encode_ms.toFixed(1)} ms`);
   if (first.viewers != null) parts.push(first.viewers === 1 ? "1 viewer" : `${first.viewers} viewers`);
@@ -148,12 +150,12 @@ function list(peers, viewers) {
     ...rows.map(([line, kind]) => {
       const { slow, late, corrupt } = line.dropped;
       const cells = [
-        line.peer + kind,
+        line.peer + (line.upstream ? ` · from ${line.upstream}` : kind),
         line.fps.toFixed(1),
         (line.bitrate / 1e6).toFixed(2),
-        ms(line.latency_ms, line.latency_err_ms),
+        ms(line.latency_ms, line.latency_err_ms) + (line.added_ms == null ? "" : `, +${line.added_ms.toFixed(1)}`),
         ms(line.rtt_ms),
-        kind ? "–" : `${line.lost} (${line.lost_pct} %)`,
+        line.lost == null || kind ? "–" : `${line.lost} (${line.lost_pct} %)`,
         slow + late + corrupt,
       ];
       const row = document.createElement("tr");
@@ -183,6 +185,7 @@ function controls(settings) {
   at("quality-now").textContent = settings.quality ?? "auto";
   choose(at("size"), settings.size ?? "");
   choose(at("fps"), settings.fps ?? "");
+  choose(at("rate"), settings.rate_max ?? "");
 }
 
 const HEIGHTS = { "1920x1080": "1080p", "1280x720": "720p", "854x480": "480p", "640x360": "360p", "426x240": "240p" };
@@ -209,6 +212,7 @@ at("quality").addEventListener("input", () => (at("quality-now").textContent = a
 at("quality").addEventListener("change", () => change({ quality: Number(at("quality").value) }));
 at("size").addEventListener("change", () => change({ size: at("size").value || null }));
 at("fps").addEventListener("change", () => change({ fps: Number(at("fps").value) || null }));
+at("rate").addEventListener("change", () => change({ rate_max: at("rate").value || null }));
 at("control").addEventListener("submit", (event) => event.preventDefault());
 
 watch();

@@ -33,12 +33,13 @@ export class Monitor {
 
   controls() {
     const form = this.find("form");
-    const { quality, size, fps } = form.elements;
+    const { quality, size, fps, rate } = form.elements;
     quality.setAttribute("aria-label", "Quality");
     quality.addEventListener("input", () => (this.find("output").textContent = quality.value));
     quality.addEventListener("change", () => this.change({ quality: Number(quality.value) }));
     size.addEventListener("change", () => this.change({ size: size.value || null }));
     fps.addEventListener("change", () => this.change({ fps: Number(fps.value) || null }));
+    rate.addEventListener("change", () => this.change({ rate_max: rate.value || null }));
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
@@ -79,6 +80,7 @@ export class Monitor {
     const { width, height } = source.resolution;
     const told = [{ send: "sender", recv: "receiver" }[first.role] ?? first.role, first.stream];
     if (width) told.push(`${width}×${height}`);
+    if (first.rung) told.push(`rung ${first.rung}`);
     if (first.quality) told.push(`quality ${first.quality}`);
     if (!source.online) told.push("no picture");
     this.find(".told").textContent = told.filter(Boolean).join(" · ");
@@ -100,6 +102,7 @@ export class Monitor {
     this.find("output").textContent = settings.quality ?? "auto";
     choose(form.elements.size, HEIGHTS[settings.size] ?? settings.size ?? "");
     choose(form.elements.fps, settings.fps ?? "");
+    choose(form.elements.rate, settings.rate_max ?? "");
   }
 }
 

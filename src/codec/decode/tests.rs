@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::clock::Time;
-use crate::codec::encode::{encode, encode_tiles, head};
+use crate::codec::blocks::Tables;
+use crate::codec::encode::{encode, encode_all, encode_tiles, head};
 use crate::codec::testing::{noise, smooth};
-use crate::segments::splice;
+use crate::segments::{Coded, splice};
 
 fn frame(seq: u64, coded: Coded) -> Frame {
     Frame { epoch: 1, seq, captured: Time::default(), error: Default::default(), coded }
@@ -27,13 +28,13 @@ fn new_tiles_over_old_ones_are_the_picture_at_once() {
     let (old, new) = (noise(333, 211, 1), noise(333, 211, 2));
     let mut decoder = Decoder::default();
     let head = head(&old, 80, 0).unwrap();
-    let mut coded = splice(None, &head, &encode_tiles(&old, 80, &(0..head.count).collect::<Vec<_>>(), 0)).unwrap();
+    let mut coded = splice(None, &head, &encode_all(&old, 80, 0)).unwrap();
     let mut random = fastrand::Rng::with_seed(3);
     let mut held = Vec::new();
     for seq in 1..20 {
         let from = if random.bool() { &new } else { &old };
         let some: Vec<usize> = (0..head.count).filter(|_| random.u8(..4) == 0).collect();
-        coded = splice(Some(&coded), &head, &encode_tiles(from, 80, &some, seq)).unwrap();
+        coded = splice(Some(&coded), &head, &encode_tiles(from, &Tables::new(80), &some, seq)).unwrap();
         if random.bool() {
             continue; // a frame that this decoder never sees
         }
@@ -45,12 +46,28 @@ fn new_tiles_over_old_ones_are_the_picture_at_once() {
 }
 
 #[test]
+fn tiles_decoded_early_are_the_picture_at_once() {
+    let (old, new) = (noise(333, 211, 1), noise(333, 211, 2));
+    let head = head(&old, 80, 0).unwrap();
+    let first = splice(None, &head, &encode_all(&old, 80, 0)).unwrap();
+    let mut news = encode_all(&new, 80, 1);
+    let second = splice(Some(&first), &head, &news).unwrap();
+    fastrand::Rng::with_seed(4).shuffle(&mut news);
+    let mut decoder = Decoder::default();
+    let before = decoder.decode(&frame(0, first.clone())).unwrap().picture;
+    let (_pen, draft) = Draft::begin(1, 1, Time::default(), Default::default(), head);
+    let (some, more) = (&news[..20], &news[10..30]); // some of them come twice
+    [some, more].into_iter().for_each(|lot| decoder.begin(&draft, lot.to_vec()).unwrap());
+    assert!(*before == whole(&first.bytes).unwrap(), "the picture that somebody looks at does not change");
+    assert!(*decoder.decode(&frame(1, second.clone())).unwrap().picture == whole(&second.bytes).unwrap());
+}
+
+#[test]
 fn a_damaged_segment_leaves_its_tile_standing_and_is_counted() {
     let (old, new) = (noise(640, 360, 1), noise(640, 360, 2));
-    let all: Vec<usize> = (0..Grid::new(640, 360).tiles()).collect();
     let head = head(&old, 80, 0).unwrap();
-    let first = splice(None, &head, &encode_tiles(&old, 80, &all, 0)).unwrap();
-    let mut news = encode_tiles(&new, 80, &all, 1);
+    let first = splice(None, &head, &encode_all(&old, 80, 0)).unwrap();
+    let mut news = encode_all(&new, 80, 1);
     news[30].2 = Bytes::from_static(b"\xFF\0\xFF\0\xFF\0\xFF\0"); // no code is all ones
     let second = splice(Some(&first), &head, &news).unwrap();
     let mut decoder = Decoder::default();

@@ -55,6 +55,9 @@ pub fn check(name: &str, raw: bool) -> Result<()> {
 /// alone, whatever the ending. A named pipe is waited for until somebody reads it or `stop` is said.
 pub fn open(name: &str, raw: bool, rate: Rate, stop: &Stop) -> Result<Box<dyn Sink>> {
     let form = form(name, raw)?;
+    if std::fs::metadata(name).is_ok_and(|there| there.is_file() && there.len() > 0) {
+        log::warn!("{name} was there already: it is written anew (a folder of --save goes on)");
+    }
     let file = whole::Whole::create(name, stop).with_context(|| format!("could not write {name}"))?;
     Ok(match form {
         Form::Planes => Box::new(pixels::Pixels::raw(file)),

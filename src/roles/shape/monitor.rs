@@ -6,6 +6,7 @@ use hyper::{Method, StatusCode};
 
 use crate::endpoint::Endpoint;
 use crate::fault;
+use crate::key::Key;
 use crate::roles::http;
 use crate::web::{Request, Response, client, reply};
 
@@ -20,7 +21,7 @@ pub fn address(text: &str) -> Result<Endpoint, String> {
 }
 
 /// Passes on what the panel asks of a stream: its figures, its picture, its sender's settings.
-pub async fn answer(of: &Endpoint, page: &str, request: &Request) -> Response {
+pub async fn answer(of: &Endpoint, key: Option<&Key>, page: &str, request: &Request) -> Response {
     let (method, path) = match (request.method(), page) {
         (&Method::GET, "state" | "stream" | "control") => (Method::GET, format!("/{page}")),
         (&Method::PATCH, "control") => (Method::PATCH, "/control".to_string()),
@@ -29,7 +30,7 @@ pub async fn answer(of: &Endpoint, page: &str, request: &Request) -> Response {
     };
     let host = if of.host.is_empty() { "localhost" } else { &of.host };
     let body = if method == Method::PATCH { request.body().clone() } else { Bytes::new() };
-    match client::ask(host, of.port, method, &path, body).await {
+    match client::ask(host, of.port, method, &path, body, key).await {
         Ok(answer) => answer,
         Err(error) => reply::refusal(StatusCode::BAD_GATEWAY, &fault::line(&error)),
     }

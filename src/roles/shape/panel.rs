@@ -9,12 +9,15 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::monitor;
 use crate::endpoint::Endpoint;
+use crate::key::Key;
 use crate::web::assets::{self, Asset};
 use crate::web::{Request, Response, Site, reply};
 
 pub struct Panel {
     pub api: Api,
     pub monitors: Vec<Endpoint>,
+    /// Theirs, as ours.
+    pub key: Option<Key>,
 }
 
 static PAGE: &[&Asset] = &[
@@ -39,7 +42,7 @@ impl Site for Panel {
                 reply::json(&self.monitors.iter().map(|m| json!({ "url": m.to_string() })).collect::<Vec<Value>>())
             }
             ["monitors", number, page] => match number.parse().ok().and_then(|n: usize| self.monitors.get(n)) {
-                Some(of) => monitor::answer(of, page, &request).await,
+                Some(of) => monitor::answer(of, self.key.as_ref(), page, &request).await,
                 None => reply::not_found(&path),
             },
             _ if request.method() == Method::GET
@@ -55,6 +58,7 @@ impl Site for Panel {
 /// Opens a page in the user's browser.
 pub fn open(url: &str) {
     let mut command = Command::new("xdg-open");
+    command.env_remove("VSTREAM_KEY"); // a browser needs none of it
     let started = command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     match started {
         Ok(mut browser) => _ = std::thread::spawn(move || browser.wait()), // or it would stay as a zombie

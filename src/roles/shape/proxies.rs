@@ -156,9 +156,19 @@ impl Proxies {
             *spec = Spec { enabled: spec.enabled, ..wanted };
             Ok::<_, Refused>(())
         })?;
-        match enabled {
-            true => _ = start(&proxy).await?,
-            false => proxy.stop().await,
+        if !enabled {
+            proxy.stop().await;
+        } else if let Err(refused) = start(&proxy).await {
+            // Where it cannot listen it goes on where it did.
+            let enabled = before.enabled;
+            proxy.change(|spec| {
+                *spec = Spec { enabled: false, ..before };
+                Ok::<_, Refused>(())
+            })?;
+            if enabled {
+                start(&proxy).await?;
+            }
+            return Err(refused);
         }
         Ok(proxy)
     }

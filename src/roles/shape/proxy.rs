@@ -10,6 +10,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use smol::Task;
 
+use super::flows::Limits;
 use super::tally::Tally;
 use super::toxic::{Plan, Toxic, Way};
 use super::{sockets, tcp, udp};
@@ -20,7 +21,7 @@ use crate::shaper::pacer::Pacer;
 use crate::shaper::settings::Settings;
 use crate::stats::{Board, Peer};
 use crate::stop::Stop;
-use crate::transports::tcp as tcp_transport;
+use crate::transports::socket;
 
 /// What passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,7 +204,7 @@ impl Proxy {
             let socket = sockets::listen_udp(&on).await?;
             on = local(&on, socket.get_ref().local_addr()?);
             urls.push(format!("udp://{}", dialled(&on)));
-            tasks.push(smol::spawn(udp::serve(self.clone(), socket, stop.clone())));
+            tasks.push(smol::spawn(udp::serve(self.clone(), socket, stop.clone(), Limits::default())?));
         }
         *running = Some(Running { stop, tasks });
         let mut spec = lock(&self.spec);
@@ -232,7 +233,7 @@ fn local(asked: &Endpoint, bound: std::net::SocketAddr) -> Endpoint {
 /// What a peer can dial: this machine's own address where every interface is listened on.
 fn dialled(on: &Endpoint) -> String {
     match on.host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => shown(&tcp_transport::own_address(), on.port),
+        Ok(ip) if ip.is_unspecified() => shown(&socket::own_address(), on.port),
         _ => shown(&on.host, on.port),
     }
 }

@@ -10,7 +10,7 @@ use smol::future::or;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::endpoint::Endpoint;
-use crate::transports::tcp;
+use crate::transports::socket;
 
 /// What Linux's own connect waits at least before it gives a host up (six SYNs take 127 s); nobody waits that long.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ pub fn most_connections() -> usize {
 }
 
 pub async fn listen_tcp(on: &Endpoint) -> Result<Async<TcpListener>> {
-    let bound = tcp::bind(on).await.with_context(|| format!("could not listen on {on}"))?;
+    let bound = socket::bind(on).await.with_context(|| format!("could not listen on {on}"))?;
     SockRef::from(&bound).listen(BACKLOG)?;
     Ok(Async::new(bound)?)
 }

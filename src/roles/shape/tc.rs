@@ -1,5 +1,8 @@
 //! `--tc DEV`: the same settings as commands to the kernel's netem and tbf, for what leaves by a device.
 
+use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -19,6 +22,10 @@ const LIMIT: u32 = 100_000;
 const TICKS: u64 = 100;
 const FRAME: u64 = 1600;
 
+/// Handles that nobody else is likely to use: what a killed run left on a device is known by the first.
+const NETEM: &str = "7c5:";
+const TBF: &str = "7c6:";
+
 /// How the device's own qdisc is treated: `Add` leaves it alone where somebody has set one.
 #[derive(Clone, Copy)]
 enum Root {
@@ -31,7 +38,7 @@ fn commands(root: Root, device: &str, settings: &Settings) -> Result<Vec<Vec<Str
     let words = |text: String| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
     let netem = netem(settings)?;
     let root = if matches!(root, Root::Add) { "add" } else { "replace" };
-    let mut all = vec![words(format!("qdisc {root} dev {device} root handle 1: netem limit {LIMIT} {netem}"))];
+    let mut all = vec![words(format!("qdisc {root} dev {device} root handle {NETEM} netem limit {LIMIT} {netem}"))];
     let bandwidth = settings.bandwidth.map(Rate::Fixed);
     match settings.rate.as_ref().or(bandwidth.as_ref()) {
         None => {}
@@ -44,8 +51,9 @@ fn commands(root: Root, device: &str, settings: &Settings) -> Result<Vec<Vec<Str
                 Queue::Time(time) => format!("latency {}us", time.as_micros().max(1)),
                 Queue::Bytes(bytes) => format!("limit {}", bytes.max(FRAME)),
             };
-            let tbf =
-                format!("qdisc replace dev {device} parent 1: handle 10: tbf rate {rate}bit burst {burst} {queue}");
+            let tbf = format!(
+                "qdisc replace dev {device} parent {NETEM} handle {TBF} tbf rate {rate}bit burst {burst} {queue}"
+            );
             all.push(words(tbf));
         }
     }
@@ -115,44 +123,69 @@ pub fn show(device: &str, settings: Settings, script: &Script) -> Result<()> {
     }
     text += &line(&removal(device));
     match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-fn tc(words: &[String]) -> Result<()> {
+/// Runs `tc`; what it printed.
+fn tc(words: &[String]) -> Result<String> {
     log::debug!("tc {}", words.join(" "));
     let out = Command::new("tc").args(words).output().context("could not run tc (Debian: apt install iproute2)")?;
     let said = String::from_utf8_lossy(&out.stderr);
     let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed").trim();
     anyhow::ensure!(out.status.success(), "tc {}: {said}", words.join(" "));
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+fn all(commands: &[Vec<String>]) -> Result<()> {
+    commands.iter().try_for_each(|words| tc(words).map(drop))
+}
+
+/// Holds a device for this process, until it ends however it ends: names of such sockets belong to the network
+/// namespace, as devices do.
+fn claim(device: &str) -> Result<UnixDatagram> {
+    let name = UnixAddress::from_abstract_name(format!("vstream-shape-tc-{device}"))?;
+    let claimed = UnixDatagram::bind_addr(&name);
+    claimed.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow!("another `vstream shape --tc {device}` is running: end it first"),
+        _ => error.into(),
+    })
+}
+
+/// Takes away what a run before left that was killed. The device is ours alone by then.
+fn clear(device: &str) -> Result<()> {
+    let words = ["qdisc", "show", "dev", device, "root"].map(str::to_string);
+    if tc(&words)?.contains(&format!("qdisc netem {NETEM} root")) {
+        log::warn!("{device} was still shaped by a run that was killed: that is taken away");
+        tc(&removal(device))?;
+    }
     Ok(())
 }
 
 /// Sets it up; where that fails half-way nothing of it stays.
 fn install(device: &str, settings: &Settings) -> Result<()> {
-    let all = commands(Root::Add, device, settings)?;
-    let Some((root, rest)) = all.split_first() else { return Ok(()) };
+    let commands = commands(Root::Add, device, settings)?;
+    clear(device)?;
+    let Some((root, rest)) = commands.split_first() else { return Ok(()) };
     tc(root).map_err(|error| match error.to_string() {
-        // The kernel's words for a device that somebody has set up already.
-        text if text.contains("Exclusivity flag") || text.contains("File exists") => {
+        // The kernels' words for a device that somebody has set up already.
+        text if ["NLM_F_REPLACE needed", "Exclusivity flag", "File exists"].iter().any(|w| text.contains(w)) => {
             anyhow!(
                 "{device} has a qdisc already, which stays: `tc qdisc del dev {device} root` takes it away ({text})"
             )
         }
         _ => error,
     })?;
-    rest.iter().try_for_each(|words| tc(words)).inspect_err(|_| _ = tc(&removal(device)))
+    all(rest).inspect_err(|_| _ = tc(&removal(device)))
 }
 
 /// Holds the settings, and a script's, until the job ends; takes them away again whatever ended it.
 pub async fn run(job: &Arc<Job>, device: &str, settings: Settings, script: &Script) -> Result<()> {
     job.board.count_otherwise(Box::new(|_, _| Vec::new())); // the kernel counts, not we
     let settings = first(settings, script);
-    if let Err(error) = install(device, &settings) {
-        job.stop.say();
-        return Err(error); // nothing was shaped: no totals
-    }
+    let installed = claim(device).and_then(|claim| install(device, &settings).map(|()| claim));
+    let _claim = installed.inspect_err(|_| job.stop.say())?; // nothing was shaped: no totals
     log::info!("{device} is shaped until this ends: {settings}");
     if script.events.iter().any(|event| event.way == Way::Down) {
         log::warn!("what the script says of down is left out: tc shapes what leaves by {device}");
@@ -160,7 +193,7 @@ pub async fn run(job: &Arc<Job>, device: &str, settings: Settings, script: &Scri
     or(play(job, device, settings, script), job.stop.heard()).await;
     let removed = tc(&removal(device));
     job.stop.say();
-    removed.and(job.ended().await)
+    removed.map(drop).and(job.ended().await)
 }
 
 /// Follows the script, and has no end.
@@ -168,8 +201,8 @@ async fn play(job: &Arc<Job>, device: &str, settings: Settings, script: &Script)
     let mut current = settings;
     let change = |event: &Event| {
         follow_up(event, &mut current);
-        let all = commands(Root::Replace, device, &current).map_err(Into::into);
-        if let Err(error) = all.and_then(|all| all.iter().try_for_each(|words| tc(words))) {
+        let changed = commands(Root::Replace, device, &current).map_err(Into::into);
+        if let Err(error) = changed.and_then(|commands| all(&commands)) {
             job.fail(error);
         }
     };
@@ -190,7 +223,7 @@ mod tests {
     fn settings_are_netem_and_tbf() {
         assert_eq!(
             shown("delay=50ms,jitter=5ms,distribution=normal,loss=2%,reorder=1%"),
-            "qdisc replace dev eth0 root handle 1: netem limit 100000 delay 50000us 5000us distribution normal \
+            "qdisc replace dev eth0 root handle 7c5: netem limit 100000 delay 50000us 5000us distribution normal \
              loss random 2% reorder 1%"
         );
         let rate = shown("rate=5mbit,queue=100ms");

@@ -2,19 +2,18 @@
 //! queue as they would a router's.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use anyhow::Result;
 use async_io::{Async, Timer};
 use event_listener::{Event, listener};
 use smol::future::{or, pending, yield_now};
 
-use super::proxy::{Here, Proxy};
-use super::sockets::{connect_udp, resolve};
+use super::batch::{Calls, Inbox, Run};
+use super::flows::{Flow, Flows, Limits};
+use super::proxy::Proxy;
 use super::toxic::Way;
 use crate::clock::{self, Time};
 use crate::lock::lock;
@@ -22,34 +21,16 @@ use crate::shaper::{Carrier, Shaper};
 use crate::stop::Stop;
 
 thread_local! {
-    static DATAGRAM: RefCell<Vec<u8>> = RefCell::new(vec![0; 65_536]);
+    /// What is being read: one for all flows, so that idle ones hold none.
+    static INBOX: RefCell<Inbox> = RefCell::new(Inbox::new());
 }
-
-/// A flow without a datagram either way for so long is over: RFC 4787 has NATs keep theirs at least two minutes.
-const IDLE: Duration = Duration::from_secs(120);
-/// Clients at a time; a new one takes the place of the one that was silent longest.
-const FLOWS: usize = 1024;
-/// Datagrams read in a row before others get their turn.
-const TURN: usize = 64;
-
-/// A client and its own socket to the target.
-struct Flow {
-    client: SocketAddr,
-    socket: Async<UdpSocket>,
-    /// When something last passed, in microseconds.
-    alive: AtomicI64,
-    stop: Stop,
-    _here: Here,
-}
-
-/// The flows there are; one that is over takes itself out.
-type Flows = Arc<Mutex<HashMap<SocketAddr, Arc<Flow>>>>;
 
 /// One direction for all flows.
 struct Pipe {
     proxy: Arc<Proxy>,
     way: Way,
     seed: u64,
+    calls: Calls,
     state: Mutex<State>,
     /// Something is due earlier than the one who waits knows.
     bell: Event,
@@ -58,60 +39,51 @@ struct Pipe {
 
 struct State {
     shaper: Shaper<Arc<Flow>>,
+    /// What is to be sent next, and whose it is.
+    run: Run,
+    of: Option<Arc<Flow>>,
     version: u64,
     /// When the pump wakes by itself.
     wakes: Option<Time>,
 }
 
-/// Passes datagrams until it is dropped.
-pub async fn serve(proxy: Arc<Proxy>, listener: Async<UdpSocket>, stop: Stop) {
+/// Opens what passes datagrams; it does so until it is dropped.
+pub fn serve(
+    proxy: Arc<Proxy>,
+    listener: Async<UdpSocket>,
+    stop: Stop,
+    limits: Limits,
+) -> Result<impl Future<Output = ()> + Send> {
     let listener = Arc::new(listener);
-    let pipe = |way| Pipe::new(&proxy, way, &listener);
-    let (up, down) = (Arc::new(pipe(Way::Up)), Arc::new(pipe(Way::Down)));
-    let pumps = or(up.pump(), down.pump());
-    or(receive(&proxy, &listener, &up, &down, &stop), pumps).await;
+    let (up, down) = (Pipe::new(&proxy, Way::Up, &listener)?, Pipe::new(&proxy, Way::Down, &listener)?);
+    let (up, down, flows) = (Arc::new(up), Arc::new(down), Arc::new(Flows::new(limits)));
+    Ok(async move {
+        let pumps = or(up.pump(), down.pump());
+        or(receive(&flows, &up, &down, &stop), pumps).await;
+    })
 }
 
-async fn receive(proxy: &Arc<Proxy>, listener: &Async<UdpSocket>, up: &Arc<Pipe>, down: &Arc<Pipe>, stop: &Stop) {
-    let flows = Flows::default();
+async fn receive(flows: &Arc<Flows>, up: &Pipe, down: &Arc<Pipe>, stop: &Stop) {
     loop {
-        let mut more = true;
-        for _ in 0..TURN {
-            let received = DATAGRAM.with_borrow_mut(|buffer| {
-                let (count, from) = listener.get_ref().recv_from(buffer)?;
-                let known = lock(&flows).get(&from).cloned();
-                if let Some(flow) = known {
-                    up.take(&flow, &buffer[..count]);
-                    return std::io::Result::Ok(None);
+        let mut strangers = Vec::new();
+        let read = up.read(&up.listener, |inbox| {
+            let known = lock(&flows.known);
+            let flows = inbox.datagrams().filter_map(|(from, bytes)| {
+                let flow = known.get(&from);
+                if flow.is_none() {
+                    strangers.push((from, bytes.to_vec()));
                 }
-                Ok(Some((from, buffer[..count].to_vec())))
+                Some((flow?, bytes))
             });
-            match received {
-                Ok(None) => {}
-                Ok(Some((from, bytes))) => {
-                    if let Some(flow) = open(proxy, from, stop).await {
-                        enter(&flows, &flow);
-                        let (flow, flows, down, stop) = (flow.clone(), flows.clone(), down.clone(), stop.clone());
-                        let job = async move {
-                            or(answers(&flow, &down), or(stop.heard(), flow.stop.heard())).await;
-                            leave(&flows, &flow);
-                        };
-                        smol::spawn(job).detach();
-                    }
-                    let flow = lock(&flows).get(&from).cloned();
-                    if let Some(flow) = flow {
-                        up.take(&flow, &bytes);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    more = false;
-                    break;
-                }
-                Err(_) => {} // what one client's network says of an earlier answer
+            up.take(flows);
+        });
+        for (from, bytes) in strangers {
+            if let Some(flow) = meet(flows, from, down, stop).await {
+                up.take([(&flow, &bytes[..])].into_iter());
             }
         }
-        up.pass();
-        turn(listener, more).await;
+        // An error is what one client's network says of an earlier answer.
+        turn(&up.listener, read.unwrap_or_else(|error| error.kind() != ErrorKind::WouldBlock)).await;
     }
 }
 
@@ -123,121 +95,117 @@ async fn turn(socket: &Async<UdpSocket>, more: bool) {
     }
 }
 
-/// One flow more, in the place of the most silent one when there are too many.
-fn enter(flows: &Flows, flow: &Arc<Flow>) {
-    let mut flows = lock(flows);
-    if flows.len() >= FLOWS {
-        let oldest = flows.values().min_by_key(|flow| flow.alive.load(Ordering::Relaxed)).cloned();
-        if let Some(oldest) = oldest {
-            oldest.stop.say();
-            flows.remove(&oldest.client);
-        }
+/// The flow of a client, opened where there is none yet.
+async fn meet(flows: &Arc<Flows>, client: SocketAddr, down: &Arc<Pipe>, stop: &Stop) -> Option<Arc<Flow>> {
+    let known = lock(&flows.known).get(&client).cloned();
+    if known.is_some() {
+        return known;
     }
-    flows.insert(flow.client, flow.clone());
-}
-
-/// A client that came back meanwhile has another flow, which stays.
-fn leave(flows: &Flows, flow: &Arc<Flow>) {
-    let mut flows = lock(flows);
-    if flows.get(&flow.client).is_some_and(|other| Arc::ptr_eq(other, flow)) {
-        flows.remove(&flow.client);
-    }
-}
-
-async fn open(proxy: &Arc<Proxy>, client: SocketAddr, stop: &Stop) -> Option<Arc<Flow>> {
-    let connected = or(
-        async {
-            let addresses = resolve(&proxy.upstream(), false).await?;
-            let to = addresses.first().ok_or_else(|| anyhow::anyhow!("the host has no address"))?;
-            Ok(connect_udp(*to)?)
-        },
-        async {
-            stop.heard().await;
-            Err(anyhow::anyhow!("the proxy was stopped"))
-        },
-    );
-    match connected.await {
-        Ok(socket) => {
-            let alive = AtomicI64::new(clock::now().micros());
-            let here = proxy.enter(&client.to_string());
-            Some(Arc::new(Flow { client, socket, alive, stop: Stop::default(), _here: here }))
-        }
+    let stopped = async {
+        stop.heard().await;
+        Err(anyhow::anyhow!("the proxy was stopped"))
+    };
+    let flow = match or(Flow::open(&down.proxy, client), stopped).await {
+        Ok(flow) => flow,
         Err(error) => {
-            proxy.unreachable(Some(&error));
-            None
+            down.proxy.unreachable(Some(&error));
+            return None;
         }
-    }
+    };
+    flows.enter(&flow);
+    let (opened, flows, down, stop) = (flow.clone(), flows.clone(), down.clone(), stop.clone());
+    let job = async move {
+        let over = or(flows.silence(&flow), or(stop.heard(), flow.stop.heard()));
+        or(answers(&flow, &down), over).await;
+        flows.leave(&flow);
+    };
+    smol::spawn(job).detach();
+    Some(opened)
 }
 
-/// Passes a target's datagrams back to one client, until both are silent.
+/// Passes a target's datagrams back to one client.
 async fn answers(flow: &Arc<Flow>, down: &Pipe) {
-    let read = async {
-        loop {
-            let mut more = true;
-            for _ in 0..TURN {
-                let received = DATAGRAM.with_borrow_mut(|buffer| {
-                    let count = flow.socket.get_ref().recv(buffer)?;
-                    down.take(flow, &buffer[..count]);
-                    std::io::Result::Ok(())
-                });
-                match received {
-                    Ok(()) => down.proxy.unreachable(None),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        more = false;
-                        break;
-                    }
-                    Err(error) => down.proxy.unreachable(Some(&error.into())),
-                }
+    loop {
+        let read = down.read(&flow.socket, |inbox| down.take(inbox.datagrams().map(|(_, bytes)| (flow, bytes))));
+        let more = match read {
+            Ok(more) => {
+                down.proxy.unreachable(None);
+                more
             }
-            down.pass();
-            turn(&flow.socket, more).await;
-        }
-    };
-    let idle = async {
-        loop {
-            let silent = clock::now().since(Time::from_micros(flow.alive.load(Ordering::Relaxed)));
-            if silent >= IDLE {
-                return;
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) => {
+                down.proxy.unreachable(Some(&error.into()));
+                true
             }
-            Timer::after(IDLE - silent).await;
-        }
-    };
-    or(read, idle).await;
+        };
+        turn(&flow.socket, more).await;
+    }
 }
 
 impl Pipe {
-    fn new(proxy: &Arc<Proxy>, way: Way, listener: &Arc<Async<UdpSocket>>) -> Pipe {
+    fn new(proxy: &Arc<Proxy>, way: Way, listener: &Arc<Async<UdpSocket>>) -> Result<Pipe> {
         let seed = proxy.next_seed();
         let shaper = Shaper::sharing(Carrier::Datagrams, seed, proxy.pacer(way));
-        let state = Mutex::new(State { shaper, version: 0, wakes: None });
-        Pipe { proxy: proxy.clone(), way, seed, state, bell: Event::new(), listener: listener.clone() }
+        let state = State { shaper, run: Run::default(), of: None, version: 0, wakes: None };
+        let (proxy, listener, calls) = (proxy.clone(), listener.clone(), Calls::new()?);
+        Ok(Pipe { proxy, way, seed, calls, state: Mutex::new(state), bell: Event::new(), listener })
     }
 
-    /// A datagram of this flow: on its way at once, or into the network.
-    fn take(&self, flow: &Arc<Flow>, bytes: &[u8]) {
+    /// Hands on what can be read at once; whether there may be more.
+    fn read(&self, socket: &Async<UdpSocket>, hand: impl FnOnce(&Inbox)) -> std::io::Result<bool> {
+        INBOX.with_borrow_mut(|inbox| {
+            let more = inbox.read(&self.calls, socket.get_ref())?;
+            hand(inbox);
+            Ok(more)
+        })
+    }
+
+    /// Datagrams of flows: on their way at once, or into the network. Wakes the pump if it would sleep too long.
+    fn take<'a>(&self, datagrams: impl Iterator<Item = (&'a Arc<Flow>, &'a [u8])>) {
         let now = clock::now();
-        flow.alive.store(now.micros(), Ordering::Relaxed);
         let mut state = lock(&self.state);
         state.heed(self, now);
-        if state.shaper.is_clear() {
-            state.shaper.stats.packets += 1;
-            state.shaper.stats.bytes += bytes.len() as u64;
-            return self.send(flow, bytes, &mut state);
+        for (flow, bytes) in datagrams {
+            flow.touch(now);
+            if state.shaper.is_clear() {
+                state.shaper.stats.packets += 1;
+                state.shaper.stats.bytes += bytes.len() as u64;
+                self.send(flow, bytes, &mut state);
+            } else {
+                state.shaper.push(now, flow.clone(), bytes.to_vec());
+            }
         }
-        state.shaper.push(now, flow.clone(), bytes.to_vec());
+        self.settle(&mut state);
+        let wake = state.shaper.wake();
+        if wake.is_some_and(|wake| state.wakes.is_none_or(|known| wake < known)) {
+            state.wakes = wake; // the bell has to ring once for it
+            self.bell.notify(1);
+        }
     }
 
-    fn send(&self, flow: &Flow, bytes: &[u8], state: &mut State) {
-        let sent = match self.way {
-            Way::Up => flow.socket.get_ref().send(bytes).map(drop),
-            Way::Down => self.listener.get_ref().send_to(bytes, flow.client).map(drop),
+    /// Sends a datagram together with its neighbours.
+    fn send(&self, flow: &Arc<Flow>, bytes: &[u8], state: &mut State) {
+        let same = state.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, flow));
+        if same && state.run.add(&self.calls, bytes) {
+            return;
+        }
+        self.flush(state);
+        state.of = Some(flow.clone());
+        state.run.add(&self.calls, bytes);
+    }
+
+    fn flush(&self, state: &mut State) {
+        let Some(flow) = state.of.take() else { return };
+        let (socket, to) = match self.way {
+            Way::Up => (&flow.socket, flow.target),
+            Way::Down => (&*self.listener, flow.client),
         };
-        match sent {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => state.shaper.stats.overflowed += 1,
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                self.proxy.unreachable(Some(&anyhow::Error::from(error)));
-            }
-            _ => {} // an unreachable client is what a network does to datagrams
+        let (full, said) = state.run.send(&self.calls, socket.get_ref(), to);
+        state.shaper.stats.overflowed += full;
+        if let Err(error) = said
+            && self.way == Way::Up
+        {
+            self.proxy.unreachable(Some(&error.into()));
         }
     }
 
@@ -247,18 +215,8 @@ impl Pipe {
         while let Some((flow, bytes)) = state.shaper.pop(clock::now()) {
             self.send(&flow, &bytes, state);
         }
+        self.flush(state);
         self.proxy.tally(self.way).add(&mut state.shaper.stats);
-    }
-
-    /// After datagrams were taken: sends what is due, and wakes the pump if it would sleep too long for the rest.
-    fn pass(&self) {
-        let mut state = lock(&self.state);
-        self.settle(&mut state);
-        let wake = state.shaper.wake();
-        if wake.is_some_and(|wake| state.wakes.is_none_or(|known| wake < known)) {
-            state.wakes = wake; // the bell has to ring once for it
-            self.bell.notify(1);
-        }
     }
 
     /// Sends what the network lets go, when it does.

@@ -1,0 +1,189 @@
+//! Quality that follows the network. Of each link an estimate of the rate that it takes, and a budget, so that what does
+//! not fit is not sent; of a sender the ladder of what it may send. Pure: no clock is read and no socket opened here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::message::Report;
+
+mod estimate;
+pub mod ladder;
+mod least;
+pub mod rung;
+#[cfg(test)]
+mod tests;
+
+use estimate::Estimate;
+
+/// What may be sent at once after a pause: a budget is no reason to wait for the clock at every frame.
+const BURST: Duration = Duration::from_millis(30);
+/// Seconds: whoever set a rate that takes longer for a frame gets none for as long as it holds.
+const DEBT: f64 = 1e6;
+/// A queue that is worth a word.
+const QUEUE: f64 = 0.030;
+const LOST: f64 = 0.05;
+/// Packets of which one lost is two per cent: less than a radio loses at times.
+const PACKETS: u64 = 50;
+/// Frames' bytes are averaged over this.
+const AVERAGE: Duration = Duration::from_secs(1);
+
+/// What a sender allows each of its links.
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// Bits a second; 0 is no limit.
+    rate_max: AtomicU64,
+    /// Whether links keep to what the network takes.
+    pub adapt: bool,
+}
+
+impl Limits {
+    pub fn new(rate_max: Option<u64>, adapt: bool) -> Limits {
+        Limits { rate_max: AtomicU64::new(rate_max.unwrap_or(0)), adapt }
+    }
+
+    pub fn rate_max(&self) -> Option<u64> {
+        Some(self.rate_max.load(Ordering::Relaxed)).filter(|&rate| rate > 0)
+    }
+
+    pub fn set_rate_max(&self, rate: Option<u64>) {
+        self.rate_max.store(rate.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// What a link takes, and what its frames take of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Bits a second.
+    pub target: f64,
+    /// Of a frame, as it crossed.
+    pub frame_bytes: f64,
+    pub why: Why,
+}
+
+/// What bounds a target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Why {
+    RateMax,
+    /// This part.
+    Lost(f64),
+    /// So many seconds.
+    Queue(f64),
+    /// How fast the network passes frames on.
+    Passing,
+}
+
+/// A link's rate: estimated, and spent.
+#[derive(Debug, Default)]
+pub struct Rate {
+    limits: Arc<Limits>,
+    estimate: Estimate,
+    /// When what was sent is paid for.
+    due: Option<Time>,
+    frames: Frames,
+    /// Lost and sent, when that was last looked at.
+    packets: (u64, u64),
+}
+
+/// Bytes of frames that were made from the one before.
+#[derive(Debug, Default)]
+struct Frames {
+    mean: f64,
+    count: u32,
+    last: Option<Time>,
+}
+
+/// A frame as it was handed to the network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Burst {
+    pub bytes: usize,
+    /// All of its segments, as after a change of size or quality.
+    pub whole: bool,
+    /// How long more of it was waited for, while it was still being made.
+    pub waited: Duration,
+}
+
+impl Rate {
+    pub fn new(limits: Arc<Limits>) -> Rate {
+        Rate { limits, ..Rate::default() }
+    }
+
+    /// The first of a frame is handed to the network; its number is the link's.
+    pub fn begun(&mut self, number: u64, now: Time) {
+        self.estimate.begun(number, now);
+    }
+
+    /// The last of it is.
+    pub fn sent(&mut self, now: Time, Burst { bytes, whole, waited }: Burst) {
+        self.estimate.sent(bytes, waited);
+        self.frames.add(now, bytes, whole);
+        let cost = self.budget().map(|rate| Duration::from_secs_f64((bytes as f64 * 8.0 / rate).min(DEBT)));
+        let from = self.due.map_or(now, |due| due.max(now - BURST));
+        self.due = cost.map(|cost| from + cost);
+    }
+
+    pub fn reported(&mut self, report: &Report, now: Time) {
+        self.estimate.reported(report, now);
+    }
+
+    pub fn round_trip(&mut self, now: Time, rtt: Duration) {
+        self.estimate.round_trip(now, rtt);
+    }
+
+    /// Packets that the network lost, and packets sent, since the link began.
+    pub fn lost(&mut self, (lost, sent): (u64, u64)) {
+        let before = self.packets;
+        if sent.saturating_sub(before.1) >= PACKETS {
+            self.packets = (lost, sent);
+            self.estimate.losing(lost.saturating_sub(before.0) as f64 / (sent - before.1) as f64);
+        }
+    }
+
+    /// How long until the next frame may go.
+    pub fn wait(&mut self, now: Time) -> Duration {
+        self.estimate.look(now);
+        if self.budget().is_none() {
+            return Duration::ZERO;
+        }
+        self.due.map_or(Duration::ZERO, |due| due.since(now))
+    }
+
+    /// Bits a second that the network takes; none while that is not known.
+    pub fn target(&self) -> Option<u64> {
+        self.estimate.rate().map(|rate| rate as u64)
+    }
+
+    /// Bits a second that the link is kept to; none where it is not.
+    pub fn budget(&self) -> Option<f64> {
+        let follow = self.estimate.rate().filter(|_| self.limits.adapt);
+        let cap = self.limits.rate_max().map(|rate| rate as f64);
+        follow.into_iter().chain(cap).reduce(f64::min)
+    }
+
+    /// What a ladder needs to know; none before frames have shown it.
+    pub fn load(&self) -> Option<Load> {
+        let target = self.budget().filter(|_| self.frames.count > 0)?;
+        let (queue, lost) = (self.estimate.queue, self.estimate.lost());
+        let why = match self.limits.rate_max() {
+            Some(rate) if target >= rate as f64 => Why::RateMax,
+            _ if lost > LOST => Why::Lost(lost),
+            _ if queue > QUEUE => Why::Queue(queue),
+            _ => Why::Passing,
+        };
+        Some(Load { target, frame_bytes: self.frames.mean, why })
+    }
+}
+
+impl Frames {
+    fn add(&mut self, now: Time, bytes: usize, whole: bool) {
+        if whole {
+            return *self = Frames::default();
+        }
+        let since = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
+        self.last = Some(now);
+        self.count = self.count.saturating_add(1);
+        let weight = (1.0 - (-since / AVERAGE.as_secs_f64()).exp()).max(1.0 / f64::from(self.count));
+        self.mean += weight * (bytes as f64 - self.mean);
+    }
+}

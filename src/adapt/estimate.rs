@@ -1,0 +1,257 @@
+//! The rate that a link can take, from what the far side reports of each frame. Pure.
+//!
+//! The law is NADA's (RFC 8698): a rate that falls with the queue's delay, which all flows at a bottleneck
+//! see alike, so that they share it. Frames are bursts, which tells more than NADA's packets do: the time between a
+//! frame's first and last byte is how fast the network passed it on (`passed`). The rate never exceeds that, so a fall
+//! is known within a few frames, and alone on a link there is no queue at all.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::least::Least;
+use crate::clock::Time;
+use crate::message::Report;
+
+/// The defaults of RFC 8698: DELTA, TAU, LOGWIN, KAPPA, ETA, QEPS, QTH, LAMBDA, GAMMA_MAX, DLOSS, PLRREF, XREF.
+const DELTA: Duration = Duration::from_millis(100);
+const TAU: Duration = Duration::from_millis(500);
+const LOGWIN: Duration = Duration::from_millis(500);
+const KAPPA: f64 = 0.5;
+const ETA: f64 = 2.0;
+const CALM: f64 = 0.010;
+const STANDING: f64 = 0.050;
+const LAMBDA: f64 = 0.5;
+const GAMMA: f64 = 0.5;
+const DLOSS: f64 = 0.010;
+const PLRREF: f64 = 0.01;
+const XREF: f64 = 0.010;
+/// The rate whose queue is XREF, 1.5 Mbit/s there: 1080p at 50 frames a second here. Others' queues stay this long at most.
+const RMAX: f64 = 80e6;
+/// What is left of the bottleneck for reports, headers and the next change.
+const SHARE: f64 = 0.95;
+/// From draft-ietf-rmcat-gcc-02: losses that are the radio's, and those that no radio has.
+const LOST_SOME: f64 = 0.02;
+const LOST_MANY: f64 = 0.10;
+/// Less than this is no video.
+const LEAST: f64 = 100e3;
+const MOST: f64 = 10e9;
+/// A quartz drifts by up to 100 ppm: 6 ms in this time.
+const BASE: Duration = Duration::from_secs(60);
+/// A queue that we do not fill empties within that of our falling back: a longer one is others'.
+const OTHERS: Duration = Duration::from_secs(2);
+/// Frames whose passing is remembered, and bytes that a frame needs to show it: some packets.
+const PASSED: usize = 5;
+const PASSED_BYTES: usize = 8 << 10;
+/// The least of so many frames is their queue, as of packets in RFC 8698: one alone may have met another flow's
+/// frame, and who sends small frames meets the large ones more than they meet his.
+const SEEN: usize = 12;
+/// Frames on their way that are remembered; flow control allows fewer but where every frame matters.
+const SENT: usize = 1024;
+
+#[derive(Debug)]
+struct Sent {
+    number: u64,
+    at: Time,
+    bytes: usize,
+    /// How long its sender was waiting for more of it.
+    waited: Duration,
+}
+
+#[derive(Debug)]
+pub struct Estimate {
+    sent: VecDeque<Sent>,
+    /// The number after the newest that was sent.
+    next: u64,
+    /// Bits a second; none until something was measured.
+    rate: Option<f64>,
+    /// µs from our clock to theirs and back to ours, when nothing is in the way.
+    one_way: Least,
+    round_trip: Least,
+    /// How fast the network passed on the last frames, bits a second.
+    passed: VecDeque<f64>,
+    /// Seconds of queue before each of the last frames, and what is taken for the queue.
+    seen: VecDeque<f64>,
+    pub queue: f64,
+    signal: f64,
+    standing: Least,
+    lost: f64,
+    calm: Option<Time>,
+    updated: Option<Time>,
+}
+
+impl Default for Estimate {
+    fn default() -> Estimate {
+        Estimate {
+            sent: VecDeque::new(),
+            next: 0,
+            rate: None,
+            one_way: Least::new(BASE),
+            round_trip: Least::new(BASE),
+            passed: VecDeque::new(),
+            seen: VecDeque::new(),
+            queue: 0.0,
+            signal: 0.0,
+            standing: Least::new(OTHERS),
+            lost: 0.0,
+            calm: None,
+            updated: None,
+        }
+    }
+}
+
+impl Estimate {
+    /// Bits a second that the link can take; none while that is not known.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    /// The part that the network lost of late.
+    pub fn lost(&self) -> f64 {
+        self.lost
+    }
+
+    /// The first of a frame is handed to the network. One that was abandoned leaves its number to the next.
+    pub fn begun(&mut self, number: u64, now: Time) {
+        self.sent.pop_back_if(|last| last.number >= number);
+        if self.sent.len() == SENT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent { number, at: now, bytes: 0, waited: Duration::ZERO });
+    }
+
+    /// The last of it is.
+    pub fn sent(&mut self, bytes: usize, waited: Duration) {
+        if let Some(last) = self.sent.back_mut() {
+            (last.bytes, last.waited) = (bytes, waited);
+            self.next = last.number.saturating_add(1);
+        }
+    }
+
+    /// A round trip that found the link empty.
+    pub fn round_trip(&mut self, now: Time, rtt: Duration) {
+        self.round_trip.add(now, micros(rtt));
+    }
+
+    /// The network lost this part of the packets of a while.
+    pub fn losing(&mut self, part: f64) {
+        let part = if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 };
+        self.lost += 0.25 * (part - self.lost);
+    }
+
+    /// The far side has frames up to a number. What it says of frames that were never sent is not heard.
+    pub fn reported(&mut self, report: &Report, now: Time) {
+        if report.acknowledged >= self.next {
+            return;
+        }
+        let mut newest = None;
+        while let Some(sent) = self.sent.pop_front_if(|sent| sent.number <= report.acknowledged) {
+            newest = Some(sent);
+        }
+        if let Some(sent) = newest {
+            self.measure(&sent, report, now);
+            self.update(now);
+        }
+    }
+
+    /// Takes notice of what has not arrived.
+    pub fn look(&mut self, now: Time) {
+        if self.stuck(now) > 0.0 {
+            self.update(now);
+        }
+    }
+
+    /// Their clock may jump and their words may be wrong: neither makes the queue longer than our own clock shows.
+    fn measure(&mut self, sent: &Sent, report: &Report, now: Time) {
+        let whole = now.since(sent.at);
+        let span = report.arrived.since(report.began).min(whole);
+        let there = report.began.micros().saturating_sub(sent.at.micros());
+        let above = there.saturating_sub(self.one_way.add(now, there));
+        let back = micros(whole - span);
+        let at_most = back.saturating_sub(self.round_trip.add(now, back));
+        let queue = above.min(at_most).max(0) as f64 * 1e-6;
+        push(&mut self.seen, SEEN, queue);
+        let rate = sent.bytes as f64 * 8.0 / span.as_secs_f64().max(1e-5);
+        // What hardly took longer to come than to be made shows only that the network is no slower than that.
+        let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
+        if sent.bytes >= PASSED_BYTES && shows {
+            push(&mut self.passed, PASSED, rate);
+        }
+    }
+
+    /// Bits a second at which the network passes frames on.
+    fn passing(&self) -> Option<f64> {
+        let mut rates: Vec<f64> = self.passed.iter().copied().collect();
+        rates.sort_by(f64::total_cmp);
+        rates.get(rates.len() / 2).copied()
+    }
+
+    /// Seconds that the oldest frame on its way has been waiting for more than its own way.
+    fn stuck(&self, now: Time) -> f64 {
+        let (Some(oldest), Some(back)) = (self.sent.front(), self.round_trip.get()) else { return 0.0 };
+        let own = self.passing().map_or(0.0, |rate| oldest.bytes as f64 * 8.0 / rate);
+        now.since(oldest.at).as_secs_f64() - back as f64 * 1e-6 - own
+    }
+
+    fn update(&mut self, now: Time) {
+        let since = now.since(*self.updated.get_or_insert(now));
+        if since < DELTA && self.rate.is_some() {
+            return;
+        }
+        let elapsed = since.min(TAU).as_secs_f64();
+        self.updated = Some(now);
+        let seen = self.seen.iter().copied().reduce(f64::min);
+        self.queue = seen.unwrap_or(0.0).max(self.stuck(now));
+        let congestion = self.congestion(now);
+        let before = std::mem::replace(&mut self.signal, congestion);
+        if self.queue >= CALM || self.lost >= LOST_SOME {
+            self.calm = None;
+        }
+        let passing = self.passing();
+        let Some(rate) = self.rate else {
+            self.rate = passing.map(|passing| (SHARE * passing).clamp(LEAST, MOST));
+            return;
+        };
+        let mut new = match *self.calm.get_or_insert(now) {
+            calm if now.since(calm) >= LOGWIN => rate * (1.0 + GAMMA * elapsed / LOGWIN.as_secs_f64()),
+            _ => self.gradual(rate, elapsed, self.signal - before),
+        };
+        if self.lost >= LOST_SOME && self.queue < STANDING {
+            new = new.min(rate);
+        }
+        if self.lost > LOST_MANY {
+            new = new.min(rate * (1.0 - self.lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
+        }
+        self.rate = Some(new.min(passing.map_or(MOST, |passing| SHARE * passing)).clamp(LEAST, MOST));
+    }
+
+    /// RFC 8698's gradual update.
+    fn gradual(&self, rate: f64, elapsed: f64, change: f64) -> f64 {
+        let tau = TAU.as_secs_f64();
+        let offset = self.signal - XREF * RMAX / rate;
+        let by = KAPPA * (elapsed / tau) * (offset / tau) + KAPPA * ETA * change / tau;
+        rate * (1.0 - by.clamp(-0.5, 0.5))
+    }
+
+    /// The aggregate signal, in seconds. Beside flows that fill the queue whatever we do, its length says nothing, but
+    /// their losses do (the warping of RFC 8698).
+    fn congestion(&mut self, now: Time) -> f64 {
+        let least = self.standing.add(now, (self.queue * 1e6) as i64);
+        if (least as f64) * 1e-6 <= STANDING {
+            return self.queue;
+        }
+        let warped = STANDING * (-LAMBDA * (self.queue - STANDING) / STANDING).exp();
+        warped + DLOSS * (self.lost / PLRREF).powi(2)
+    }
+}
+
+/// Adds to the last so many.
+fn push(last: &mut VecDeque<f64>, most: usize, value: f64) {
+    if last.len() == most {
+        last.pop_front();
+    }
+    last.push_back(value);
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,136 @@
+//! Which rung is sent: down at once, up slowly. Frames are left out first, which costs nothing; another quality or size
+//! sends every tile again, so it waits its turn. Pure.
+
+use std::time::Duration;
+
+use super::rung::{Bounds, Rung, shown};
+use super::{Load, Why};
+use crate::clock::Time;
+
+/// Below this, motion falls apart into pictures, and a frame alone is on its way for long: quality and size give way first.
+const FPS_LEAST: f64 = 15.0;
+/// And so far frames are left out where nothing else helps.
+const FPS_LAST: f64 = 1.0;
+/// A picture takes a change of quality for itself: all its tiles, so one in this time at most.
+const RECODE: Duration = Duration::from_secs(2);
+/// And upward, where nothing presses, more seldom.
+const REFINE: Duration = Duration::from_secs(4);
+/// A rung is taken that fits about, and left for a lower one where it takes so much more than there is: what lies between
+/// is the content's own coming and going, and the links' budgets level it out.
+const FITS: f64 = 1.1;
+const OVER: f64 = 1.4;
+/// What must be gained by going up.
+const GAIN: f64 = 1.1;
+/// Rungs that use about as much as the best: of these the one of the highest quality.
+const NEAR: f64 = 0.9;
+/// Between two steps up; doubled after a step that had to be taken back: at once, for it took more than was foreseen, or
+/// a while later, for the network did not stand it.
+const UP: Duration = Duration::from_secs(1);
+const UP_MOST: Duration = Duration::from_secs(30);
+const AT_ONCE: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(8);
+/// With so many times the target of the last step up, it is another network.
+const ANOTHER: f64 = 1.3;
+/// Frames that show what a rung takes.
+const SETTLE: Duration = Duration::from_millis(300);
+
+#[derive(Debug)]
+pub struct Ladder {
+    rung: Rung,
+    recoded: Option<Time>,
+    raised: Option<Time>,
+    lowered: Option<Time>,
+    patience: Duration,
+    /// The target at the last step up.
+    promised: f64,
+}
+
+impl Default for Ladder {
+    fn default() -> Ladder {
+        Ladder { rung: Rung::TOP, recoded: None, raised: None, lowered: None, patience: UP, promised: 0.0 }
+    }
+}
+
+impl Ladder {
+    pub fn rung(&self) -> &Rung {
+        &self.rung
+    }
+
+    /// Takes another rung where it is time; why.
+    pub fn decide(&mut self, now: Time, bounds: &Bounds, load: &Load) -> Option<String> {
+        let ago = |then: Option<Time>| then.map_or(Duration::MAX, |then| now.since(then));
+        let changed = ago(self.raised).min(ago(self.lowered));
+        if ago(self.recoded) < SETTLE {
+            return None;
+        }
+        let top = load.frame_bytes * 8.0 * self.rung.fps(bounds) / self.rung.cost(bounds);
+        let spends = |rung: &Rung| top * rung.cost(bounds);
+        let spent = spends(&self.rung);
+        let free = ago(self.recoded) >= RECODE;
+        if spent > OVER * load.target {
+            let rung = self.best(bounds, load.target, spends, free);
+            if spends(&rung) >= spent {
+                return None;
+            }
+            let broken = load.target < NEAR * self.promised;
+            let blamed = self.lowered > self.raised; // once for each step up
+            if !blamed && ago(self.raised) < if broken { SOON } else { AT_ONCE } {
+                self.patience = (2 * self.patience).min(UP_MOST);
+            }
+            self.lowered = Some(now);
+            self.take(now, rung);
+            return Some(load.reason());
+        }
+        if ago(self.raised) > SOON.max(2 * self.patience) {
+            self.patience = UP;
+        }
+        let other = load.target > ANOTHER * self.promised;
+        if self.rung == Rung::TOP || changed < if other { UP } else { self.patience } {
+            return None;
+        }
+        let rung = self.best(bounds, load.target, spends, ago(self.recoded) >= REFINE);
+        let crawls = self.rung.fps(bounds) < FPS_LEAST && rung.fps(bounds) >= FPS_LEAST;
+        if rung == self.rung || !(spends(&rung) >= GAIN * spent || crawls) {
+            return None;
+        }
+        (self.raised, self.promised) = (Some(now), load.target);
+        self.take(now, rung);
+        Some(format!("room for {}", shown(load.target)))
+    }
+
+    fn take(&mut self, now: Time, rung: Rung) {
+        if rung.recodes(&self.rung) {
+            self.recoded = Some(now);
+        }
+        self.rung = rung;
+    }
+
+    /// The largest size that moves at all within the target; there, what uses most of it, rather in quality than in
+    /// frames. Without `recode` only frames may be left out.
+    fn best(&self, bounds: &Bounds, target: f64, spends: impl Fn(&Rung) -> f64, recode: bool) -> Rung {
+        let own = |rung: &Rung| recode || !rung.recodes(&self.rung);
+        let fits = |rung: &Rung| own(rung) && spends(rung) <= FITS * target;
+        let Some(first) = bounds.rungs(FPS_LEAST).find(fits) else { return self.last(bounds, own, fits) };
+        let fitting: Vec<Rung> = bounds.rungs(FPS_LEAST).filter(|r| r.size == first.size && fits(r)).collect();
+        let most = fitting.iter().map(&spends).fold(0.0, f64::max);
+        fitting.into_iter().find(|rung| spends(rung) >= NEAR * most).unwrap_or(first)
+    }
+
+    /// The least size and quality, and of these as many frames as fit.
+    fn last(&self, bounds: &Bounds, own: impl Fn(&Rung) -> bool, fits: impl Fn(&Rung) -> bool) -> Rung {
+        let slow: Vec<Rung> = bounds.rungs(FPS_LAST).filter(own).collect();
+        let Some(&least) = slow.last() else { return self.rung };
+        slow.into_iter().find(|rung| !rung.recodes(&least) && fits(rung)).unwrap_or(least)
+    }
+}
+
+impl Load {
+    fn reason(&self) -> String {
+        match self.why {
+            Why::RateMax => format!("rate-max of {}", shown(self.target)),
+            Why::Lost(part) => format!("{:.0} % lost", part * 100.0),
+            Why::Queue(seconds) => format!("queue of {:.0} ms", seconds * 1000.0),
+            Why::Passing => format!("the link takes {}", shown(self.target)),
+        }
+    }
+}

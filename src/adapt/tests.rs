@@ -1,0 +1,209 @@
+//! Rates and ladders one step at a time, and words of a peer that cannot be true. tests/adapt.rs has whole networks.
+
+use super::ladder::Ladder;
+use super::rung::{Bounds, Rung};
+use super::*;
+
+const FILM: Bounds = Bounds { size: (1920, 1080), quality: Some(80), lossless: false, fps: 30.0 };
+
+fn ms(t: i64) -> Time {
+    Time::from_micros(t * 1000)
+}
+
+fn report(acknowledged: u64, began: i64, arrived: i64) -> Report {
+    Report { acknowledged, began: Time::from_micros(began), arrived: Time::from_micros(arrived) }
+}
+
+fn send(rate: &mut Rate, number: u64, at: i64, bytes: usize) {
+    rate.begun(number, ms(at));
+    rate.sent(ms(at), Burst { bytes, whole: number == 0, waited: Duration::ZERO });
+}
+
+fn limited(rate_max: Option<u64>, adapt: bool) -> Rate {
+    Rate::new(Arc::new(Limits::new(rate_max, adapt)))
+}
+
+/// A rate that has seen frames of 50 kB pass in 20 ms each: 20 Mbit/s.
+fn known() -> Rate {
+    let mut rate = limited(None, true);
+    rate.round_trip(ms(0), Duration::from_millis(10));
+    for n in 0..30 {
+        let at = n * 33;
+        send(&mut rate, n as u64, at, 50_000);
+        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
+    }
+    rate
+}
+
+#[test]
+fn the_rate_is_what_the_network_passes() {
+    let target = known().target().unwrap();
+    assert!((18_000_000..20_000_000).contains(&target), "{target}");
+}
+
+#[test]
+fn what_was_never_sent_is_not_acknowledged() {
+    let mut rate = Rate::default();
+    rate.reported(&report(0, 0, 0), ms(1));
+    rate.reported(&report(u64::MAX, 0, 0), ms(2));
+    assert_eq!(rate.target(), None);
+    let mut rate = known();
+    let before = rate.target();
+    for n in [30, 31, u64::MAX, 29, 0] {
+        rate.reported(&report(n, 0, 0), ms(2000)); // not sent yet, or settled long ago
+    }
+    assert_eq!(rate.target(), before);
+}
+
+#[test]
+fn clocks_that_jump_show_no_queue() {
+    for jump in [3_600_000_000, -3_600_000_000, i64::MAX / 2, i64::MIN / 2] {
+        let mut rate = known();
+        for n in 30..60 {
+            let at = n * 33;
+            send(&mut rate, n as u64, at, 50_000);
+            let theirs = jump + (at + 5) * 1000;
+            rate.reported(&report(n as u64, theirs, theirs + 20_000), ms(at + 30));
+        }
+        let load = rate.load().unwrap();
+        assert!(load.target > 15e6 && load.why == Why::Passing, "after {jump}: {load:?}");
+    }
+}
+
+#[test]
+fn nonsense_of_a_peer_is_no_panic() {
+    let extremes = [i64::MIN, -1, 0, 1, i64::MAX];
+    for began in extremes {
+        for arrived in extremes {
+            let mut rate = known();
+            for n in 30..40 {
+                let at = n * 33;
+                send(&mut rate, n as u64, at, usize::MAX >> 20);
+                rate.reported(&report(n as u64, began, arrived), ms(at + 30));
+                rate.reported(&report(n as u64, arrived, began), ms(at - 30));
+                rate.wait(ms(at + 31));
+            }
+            let target = rate.target().unwrap();
+            assert!((100_000..=10_000_000_000).contains(&target), "{target}");
+        }
+    }
+    let mut rate = known();
+    for packets in [(u64::MAX, 100), (0, u64::MAX), (u64::MAX, u64::MAX), (0, 0)] {
+        rate.lost(packets);
+    }
+    assert!(rate.load().is_some());
+}
+
+#[test]
+fn a_standstill_is_seen_without_a_word() {
+    let mut rate = known();
+    let before = rate.target().unwrap();
+    send(&mut rate, 30, 1000, 50_000);
+    for at in (1100..3000).step_by(100) {
+        rate.wait(ms(at));
+    }
+    let load = rate.load().unwrap();
+    assert!(load.target < before as f64 / 2.0 && matches!(load.why, Why::Queue(queue) if queue > 1.0), "{load:?}");
+}
+
+#[test]
+fn losses_without_a_queue_are_the_radios_up_to_a_tenth() {
+    for (lost, falls) in [(5, false), (30, true)] {
+        let mut rate = known();
+        let before = rate.target().unwrap() as f64;
+        for n in 30..60 {
+            let at = n * 33;
+            send(&mut rate, n as u64, at, 50_000);
+            rate.lost((lost * (n as u64 - 29), 100 * (n as u64 - 29)));
+            rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
+        }
+        assert_eq!((rate.target().unwrap() as f64) < 0.9 * before, falls, "{lost} %");
+    }
+}
+
+#[test]
+fn rate_max_caps_also_what_does_not_adapt() {
+    let mut rate = limited(Some(8_000_000), false);
+    for n in 0..3 {
+        send(&mut rate, n, 0, 100_000);
+    }
+    assert_eq!(rate.wait(ms(0)), Duration::from_millis(300));
+    assert_eq!(rate.load().unwrap().why, Why::RateMax);
+    rate.limits.set_rate_max(Some(1));
+    send(&mut rate, 3, 400, usize::MAX);
+    assert!(rate.wait(ms(400)) > Duration::from_secs(3600));
+    rate.limits.set_rate_max(None);
+    assert_eq!(rate.wait(ms(400)), Duration::ZERO, "no limit, no wait");
+}
+
+#[test]
+fn frames_that_come_as_they_are_made_show_no_slow_network() {
+    let mut rate = known();
+    let before = rate.target().unwrap();
+    for n in 30..60 {
+        let at = n * 33;
+        rate.begun(n as u64, ms(at));
+        let waited = Duration::from_millis(20);
+        rate.sent(ms(at + 20), Burst { bytes: 10_000, whole: false, waited });
+        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
+    }
+    assert!(rate.target().unwrap() >= before);
+}
+
+#[test]
+fn frames_go_first_then_quality_then_size() {
+    let mut ladder = Ladder::default();
+    let mut at = 0;
+    let mut step = |target: f64| {
+        at += 500;
+        let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
+        ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing });
+        ladder.rung().name(&FILM)
+    };
+    assert_eq!(step(60e6), "1080p30 q80");
+    assert_eq!(step(38e6), "1080p20 q80");
+    assert_eq!(step(20e6), "1080p20 q50");
+    assert_eq!(step(2e6), "1080p2.1 q50", "another quality has to wait");
+    let mut settled = String::new();
+    for _ in 0..10 {
+        settled = step(2e6);
+    }
+    assert!(settled.starts_with("240p") || settled.starts_with("360p"), "{settled}");
+    for _ in 0..60 {
+        settled = step(60e6);
+    }
+    assert_eq!(settled, "1080p30 q80");
+}
+
+#[test]
+fn another_quality_comes_no_sooner_than_after_two_seconds() {
+    let (mut ladder, mut random) = (Ladder::default(), fastrand::Rng::with_seed(7));
+    let (mut last, mut before) = (None, Rung::TOP);
+    for at in (0..600_000).step_by(100) {
+        let load = Load { target: random.f64() * 60e6, frame_bytes: random.f64() * 0.3e6, why: Why::Passing };
+        ladder.decide(ms(at), &FILM, &load);
+        if ladder.rung().recodes(&before) {
+            assert!(last.is_none_or(|last| at - last >= 2000), "at {at} ms, after {last:?}");
+            last = Some(at);
+        }
+        before = *ladder.rung();
+    }
+    assert!(last.is_some());
+}
+
+#[test]
+fn ladders_stand_on_nothing() {
+    let small = Bounds { size: (16, 16), quality: None, lossless: true, fps: 0.1 };
+    let odd = [0.0, 1e-300, 1.0, 1e300, f64::INFINITY, f64::NAN];
+    for bounds in [FILM, small, Bounds { fps: 1000.0, ..FILM }] {
+        for target in odd {
+            for frame_bytes in odd {
+                let mut ladder = Ladder::default();
+                for at in (0..20_000).step_by(1000) {
+                    ladder.decide(ms(at), &bounds, &Load { target, frame_bytes, why: Why::Passing });
+                    assert!(ladder.rung().halves >= 2 && ladder.rung().cost(&bounds).is_finite());
+                }
+            }
+        }
+    }
+}

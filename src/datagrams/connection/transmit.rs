@@ -1,0 +1,89 @@
+//! What leaves a connection, and when: the order is addresses, words, pictures as the pacing allows, and probes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Connection, Content, SILENCE};
+use crate::clock::Time;
+use crate::datagrams::packet::{HEADER, PACKET, Record};
+
+/// What was said last is repeated for so long after both halves have gone.
+const LINGER: Duration = Duration::from_secs(1);
+
+impl Connection {
+    /// The next datagram that may leave by now, and where to.
+    pub fn transmit(&mut self, now: Time) -> Option<(SocketAddr, Vec<u8>)> {
+        self.gather.advance(now);
+        self.silent = now.since(self.heard) >= SILENCE;
+        if self.silent || self.gone || self.told {
+            return None;
+        }
+        if let Some((to, record)) = self.path.transmit(now) {
+            return Some((to, self.packet(now, &[record], Content::default(), true)));
+        }
+        if let Some(words) = self.words(now) {
+            return Some((self.path.peer(), words));
+        }
+        if self.outbox.waiting() > 0 && self.pacing.may(now) {
+            let next = self.outbox.next(now);
+            if let Some((record, place)) = next {
+                let content = Content { place: Some(place), ..Content::default() };
+                let packet = self.packet(now, &[record], content, true);
+                self.pacing.sent(now, packet.len());
+                self.pacing.wait(self.outbox.waiting());
+                return Some((self.path.peer(), packet));
+            }
+        }
+        if self.flight.wake().is_some_and(|wake| wake <= now) {
+            self.look_for_losses(now);
+        }
+        if self.flight.probe(now) {
+            return Some((self.path.peer(), self.packet(now, &[Record::Probe], Content::default(), true)));
+        }
+        let done = self.left.is_some_and(|left| self.settled() || now.since(left) > LINGER);
+        if done {
+            self.told = true;
+            return Some((self.path.peer(), self.packet(now, &[Record::Close], Content::default(), false)));
+        }
+        None
+    }
+
+    /// A packet of what is not pictures, if there is any.
+    fn words(&mut self, now: Time) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        let pending = self.out.pending();
+        if self.received.due().is_some_and(|due| due <= now || pending) {
+            let mut ack = self.received.tell(now);
+            (ack.settled, ack.unread) = self.gather.settled();
+            body.push(Record::Ack(ack));
+        }
+        // An acknowledgement of so many ranges takes at most a third of the shortest packet.
+        let space = self.mtu - HEADER - self.guard.cost() - if body.is_empty() { 0 } else { self.mtu / 2 };
+        let control = self.out.take(space).map(|(record, stretch)| {
+            body.push(record);
+            stretch
+        });
+        let content = Content { control, place: None };
+        (!body.is_empty()).then(|| self.packet(now, &body, content, control.is_some()))
+    }
+
+    fn packet(&mut self, now: Time, body: &[Record], content: Content, wants: bool) -> Vec<u8> {
+        let number = self.flight.sent(now, wants, content);
+        let mut packet = Vec::with_capacity(self.mtu);
+        packet.push(PACKET);
+        packet.extend_from_slice(&self.theirs.to_le_bytes());
+        packet.extend_from_slice(&number.to_le_bytes());
+        body.iter().for_each(|record| record.put(&mut packet));
+        self.guard.close(number, &mut packet);
+        packet
+    }
+
+    /// When `transmit` or `message` may have something, if nothing comes before.
+    pub fn wake(&self) -> Option<Time> {
+        let pictures = (self.outbox.waiting() > 0).then(|| self.pacing.wake());
+        let linger = self.left.map(|left| left + LINGER);
+        let silence = (!self.silent).then(|| self.heard + SILENCE);
+        let own = [self.received.due(), pictures, self.flight.wake(), silence, linger];
+        own.into_iter().chain([self.gather.wake(), self.path.wake()]).flatten().min()
+    }
+}

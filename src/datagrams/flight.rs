@@ -1,0 +1,329 @@
+//! The sending side of packet numbers: what is on its way, what has arrived, and what is taken for lost: packets that
+//! were overtaken by more than the network reorders (as RACK has it, RFC 8985). Round trips and losses are measured here.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::acks::DELAY;
+use super::packet::Ack;
+use crate::clock::Time;
+
+/// Packets to remember at most; 2 s at 500 Mbit/s. What is older is lost.
+const REMEMBERED: usize = 1 << 17;
+/// Reordering that is allowed for at least: timers of hosts are as exact as that.
+const REORDER: Duration = Duration::from_millis(2);
+/// And at most: what jitter of a mobile network may be.
+const REORDER_MAX: Duration = Duration::from_millis(100);
+/// The round trip before one is measured (RFC 9002 says 333 ms; probes are cheap here).
+const INITIAL: Duration = Duration::from_millis(150);
+/// The longest pause between probes for an answer.
+const PROBE_MAX: Duration = Duration::from_secs(1);
+
+/// `T` is what a packet carried.
+#[derive(Debug)]
+pub struct Flight<T> {
+    /// The number of the first packet remembered.
+    base: u64,
+    packets: VecDeque<Sent<T>>,
+    waiting: usize,
+    /// When the newest of the acknowledged packets was sent, and its number.
+    newest: Option<(u64, Time)>,
+    last_sent: Time,
+    /// How far packets may be overtaken before they count as lost.
+    reorder: Duration,
+    /// Unanswered probes in a row.
+    probes: u32,
+    /// Packets that were lost, of all that wanted to arrive.
+    lost: u64,
+    wanted: u64,
+    pub rtt: Rtt,
+    pub losses: Losses,
+}
+
+#[derive(Debug)]
+struct Sent<T> {
+    at: Time,
+    state: State,
+    content: T,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody waits for its acknowledgement.
+    Aside,
+    Waiting,
+    Arrived,
+    Lost,
+}
+
+/// Round trips (RFC 6298).
+#[derive(Debug)]
+pub struct Rtt {
+    pub smooth: Duration,
+    deviation: Duration,
+    measured: bool,
+}
+
+/// How many packets are lost, and in how long bursts.
+#[derive(Clone, Copy, Debug)]
+pub struct Losses {
+    /// The share of packets that are lost.
+    pub share: f64,
+    /// The share of packets that begin a burst of losses.
+    starts: f64,
+}
+
+impl<T> Default for Flight<T> {
+    fn default() -> Flight<T> {
+        Flight {
+            base: 0,
+            packets: VecDeque::new(),
+            waiting: 0,
+            newest: None,
+            last_sent: Time::default(),
+            reorder: REORDER,
+            probes: 0,
+            lost: 0,
+            wanted: 0,
+            rtt: Rtt { smooth: INITIAL, deviation: INITIAL / 2, measured: false },
+            losses: Losses::default(),
+        }
+    }
+}
+
+impl<T> Flight<T> {
+    /// A packet leaves; its number. `wants`: it will be acknowledged.
+    pub fn sent(&mut self, now: Time, wants: bool, content: T) -> u64 {
+        let state = if wants { State::Waiting } else { State::Aside };
+        self.packets.push_back(Sent { at: now, state, content });
+        if wants {
+            self.waiting += 1;
+            self.wanted += 1;
+            self.last_sent = now;
+        }
+        self.next() - 1
+    }
+
+    /// Packets that were lost, of so many.
+    pub fn lost_of(&self) -> (u64, u64) {
+        (self.lost, self.wanted)
+    }
+
+    /// The number of the next packet.
+    pub fn next(&self) -> u64 {
+        self.base + self.packets.len() as u64
+    }
+
+    /// The peer's word on what came; gives each content that arrived now, also one that was taken for lost (true).
+    ///
+    /// Errors: packets that were never sent.
+    pub fn acknowledged(&mut self, ack: &Ack, now: Time, mut arrived: impl FnMut(&T, bool)) -> Result<()> {
+        let highest = ack.ranges.first().map_or(0, |&(_, last)| last);
+        ensure!(highest < self.next(), "packet {highest} was never sent, and is acknowledged");
+        let (mut sample, mut too_early) = (None, false);
+        for &(first, last) in &ack.ranges {
+            for number in first.max(self.base)..=last {
+                let Some(packet) = self.packets.get_mut((number - self.base) as usize) else { break };
+                match packet.state {
+                    State::Waiting => self.waiting -= 1,
+                    State::Lost => {
+                        too_early = true;
+                        self.lost -= 1;
+                    }
+                    State::Aside | State::Arrived => continue,
+                }
+                if packet.state == State::Waiting && number == highest {
+                    sample = Some(now.since(packet.at));
+                }
+                let was_lost = packet.state == State::Lost;
+                packet.state = State::Arrived;
+                self.losses.count(false, false);
+                self.newest = self.newest.max(Some((number, packet.at)));
+                arrived(&packet.content, was_lost);
+            }
+        }
+        if let Some(sample) = sample {
+            self.rtt.add(sample.saturating_sub(Duration::from_micros(ack.delay).min(2 * DELAY)));
+        }
+        if too_early {
+            self.reorder = (2 * self.reorder).min(REORDER_MAX);
+        }
+        self.probes = 0;
+        self.forget(now);
+        Ok(())
+    }
+
+    /// What must be taken for lost by now.
+    pub fn lost(&mut self, now: Time, mut lost: impl FnMut(&T)) {
+        let Some((newest, newest_sent)) = self.newest else { return };
+        let patience = self.patience();
+        let end = (newest.saturating_sub(self.base) as usize).min(self.packets.len());
+        let mut before_is_lost = false;
+        let mut found = false;
+        for packet in self.packets.range_mut(..end) {
+            let overtaken = newest_sent.since(packet.at) > self.reorder || now.since(packet.at) > patience;
+            if packet.state == State::Waiting && overtaken {
+                packet.state = State::Lost;
+                self.waiting -= 1;
+                self.lost += 1;
+                self.losses.count(true, !before_is_lost);
+                found = true;
+                lost(&packet.content);
+            }
+            if packet.state != State::Aside {
+                before_is_lost = packet.state == State::Lost;
+            }
+        }
+        if found {
+            // Reordering is believed in for some seconds, not for ever.
+            self.reorder = self.reorder.mul_f64(0.995).max(REORDER).max(self.rtt.smooth / 16);
+        }
+    }
+
+    /// Age at which a packet is lost that something newer overtook.
+    fn patience(&self) -> Duration {
+        self.rtt.smooth + (4 * self.rtt.deviation).max(REORDER) + self.reorder + DELAY
+    }
+
+    /// When `lost` or `probe` may find something.
+    pub fn wake(&self) -> Option<Time> {
+        let newest = self.newest.map_or(0, |(number, _)| number);
+        let end = (newest.saturating_sub(self.base) as usize).min(self.packets.len());
+        let overtaken = self.packets.range(..end).find(|p| p.state == State::Waiting);
+        let lost = overtaken.map(|packet| packet.at + self.patience() + Duration::from_micros(1));
+        lost.into_iter().chain(self.probes_at()).min()
+    }
+
+    fn probes_at(&self) -> Option<Time> {
+        let wait = (self.patience() * 2u32.saturating_pow(self.probes.min(10))).min(PROBE_MAX);
+        (self.waiting > 0).then(|| self.last_sent + wait)
+    }
+
+    /// Whether so long nothing was heard of what was sent last that the peer must be asked; counts the question.
+    pub fn probe(&mut self, now: Time) -> bool {
+        let due = self.probes_at().is_some_and(|at| at <= now);
+        self.probes += u32::from(due);
+        due
+    }
+
+    /// Forgets packets that are settled: lost ones after some round trips, in which they may still turn up.
+    fn forget(&mut self, now: Time) {
+        while let Some(packet) = self.packets.front() {
+            let settled = match packet.state {
+                State::Waiting => self.packets.len() > REMEMBERED,
+                State::Lost => now.since(packet.at) > 4 * self.patience(),
+                State::Arrived | State::Aside => true,
+            };
+            if !settled {
+                return;
+            }
+            self.waiting -= usize::from(packet.state == State::Waiting);
+            self.packets.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+impl Rtt {
+    fn add(&mut self, sample: Duration) {
+        if !std::mem::replace(&mut self.measured, true) {
+            (self.smooth, self.deviation) = (sample, sample / 2);
+            return;
+        }
+        self.deviation = (3 * self.deviation + self.smooth.abs_diff(sample)) / 4;
+        self.smooth = (7 * self.smooth + sample) / 8;
+    }
+}
+
+impl Default for Losses {
+    /// Before anything is known: a fair wireless network.
+    fn default() -> Losses {
+        Losses { share: 0.01, starts: 0.01 }
+    }
+}
+
+impl Losses {
+    /// One packet's weight: figures follow within some 1000 packets, a quarter of a second of a film.
+    const WEIGHT: f64 = 1.0 / 1000.0;
+
+    fn count(&mut self, lost: bool, starts: bool) {
+        self.share += (f64::from(u8::from(lost)) - self.share) * Self::WEIGHT;
+        self.starts += (f64::from(u8::from(starts)) - self.starts) * Self::WEIGHT;
+    }
+
+    #[cfg(test)]
+    pub fn of(share: f64, burst: f64) -> Losses {
+        Losses { share, starts: share / burst }
+    }
+
+    /// The mean length of a burst.
+    pub fn burst(&self) -> f64 {
+        (self.share / self.starts.max(1e-9)).clamp(1.0, 50.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(t: i64) -> Time {
+        Time::from_micros(t * 1000)
+    }
+
+    fn flight(count: i64) -> Flight<i64> {
+        let mut flight = Flight::default();
+        (0..count).for_each(|n| _ = flight.sent(ms(n), true, n));
+        flight
+    }
+
+    fn acknowledge(flight: &mut Flight<i64>, ranges: &[(u64, u64)], now: Time) -> Vec<(i64, bool)> {
+        let mut came = Vec::new();
+        let ack = Ack { ranges: ranges.to_vec(), ..Ack::default() };
+        flight.acknowledged(&ack, now, |&content, late| came.push((content, late))).unwrap();
+        came
+    }
+
+    fn lost(flight: &mut Flight<i64>, now: Time) -> Vec<i64> {
+        let mut lost = Vec::new();
+        flight.lost(now, |&content| lost.push(content));
+        lost
+    }
+
+    #[test]
+    fn what_was_overtaken_is_lost_and_may_turn_up_late() {
+        let mut flight = flight(10);
+        assert_eq!(acknowledge(&mut flight, &[(8, 8), (0, 4)], ms(40)).len(), 6);
+        assert_eq!(lost(&mut flight, ms(40)), [5], "6 and 7 left less than the reordering before 8");
+        assert_eq!(lost(&mut flight, ms(400)), [6, 7], "9 was overtaken by nothing");
+        assert_eq!(acknowledge(&mut flight, &[(5, 5)], ms(401)), [(5, true)]);
+        assert!(flight.reorder > REORDER);
+    }
+
+    #[test]
+    fn what_was_never_sent_cannot_have_come() {
+        let ack = Ack { ranges: vec![(10, 10)], ..Ack::default() };
+        assert!(flight(10).acknowledged(&ack, ms(40), |_, _| ()).is_err());
+    }
+
+    #[test]
+    fn silence_is_probed_ever_more_seldom() {
+        let mut flight = flight(1);
+        let first = flight.wake().unwrap();
+        assert!(!flight.probe(first - Duration::from_micros(1)) && flight.probe(first));
+        assert!(flight.wake().unwrap().since(first) >= first.since(ms(0)) / 2);
+        acknowledge(&mut flight, &[(0, 0)], ms(1000));
+        assert_eq!(flight.wake(), None);
+    }
+
+    #[test]
+    fn shares_and_bursts_are_measured() {
+        let mut losses = Losses::default();
+        for n in 0..20_000 {
+            let lost = n % 100 < 4;
+            losses.count(lost, n % 100 == 0);
+        }
+        assert!((0.02..0.06).contains(&losses.share) && (3.0..6.0).contains(&losses.burst()), "{losses:?}");
+    }
+}

@@ -1,0 +1,384 @@
+//! The sending end of frames: cut into parts, protected, queued, and followed until it is known of each segment whether
+//! it arrived. What parities cannot repair goes once more where that comes in time; else it is given as lost.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+
+use super::Hold;
+use super::cut::{Cut, Cutter};
+use super::flight::Losses;
+use super::packet::{Parity, Part, Record, part_bytes};
+use super::parity::{self, BLOCK, Repair, Share};
+use crate::clock::Time;
+use crate::message::{Begin, End, Runs};
+use crate::segments::Head;
+
+/// Frames whose fate is not known; of older ones everything is taken for lost.
+const FRAMES: usize = 256;
+/// What a packet is on its way for besides the way itself, when the last moment to send again is reckoned.
+const MARGIN: Duration = Duration::from_millis(2);
+
+#[derive(Debug)]
+pub struct Outbox {
+    pub hold: Hold,
+    share: Share,
+    room: usize,
+    frames: VecDeque<Frame>,
+    open: Option<Cutter>,
+    /// The header that frames stand under, and the one that the far side has, by epoch and version.
+    head: Option<(u64, Head)>,
+    had: Option<(u64, u64)>,
+    queue: VecDeque<Place>,
+    waiting: usize,
+    /// Frames so far.
+    count: u64,
+    /// The link's number of the newest frame that was forgotten.
+    forgotten: Option<u64>,
+    lost: Vec<(usize, u64)>,
+}
+
+/// Where a part or parity belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    frame: u64,
+    shard: Shard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shard {
+    Part(usize),
+    /// Block and index.
+    Parity(usize, usize),
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// Our own, also of frames that were abandoned; and the link's.
+    number: u64,
+    link_number: u64,
+    /// When its first datagram left.
+    left: Option<Time>,
+    /// The header that it stands under, and whether that crosses with it.
+    under: (u64, u64),
+    carries_header: bool,
+    ended: bool,
+    parts: Vec<(Cut, State)>,
+    blocks: Vec<Block>,
+    bytes: usize,
+    /// What arrived of it was given up too.
+    taken_back: bool,
+}
+
+#[derive(Debug)]
+struct Block {
+    first: usize,
+    parts: usize,
+    size: usize,
+    parities: Vec<(Bytes, State)>,
+    settled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Queued { again: bool },
+    Flying,
+    Arrived,
+    Lost,
+}
+
+impl Outbox {
+    pub fn new(mtu: usize, hold: Hold, share: Share) -> Outbox {
+        let (frames, open, head, had, queue, lost) = Default::default();
+        Outbox {
+            hold,
+            share,
+            room: part_bytes(mtu),
+            frames,
+            open,
+            head,
+            had,
+            queue,
+            waiting: 0,
+            count: 0,
+            forgotten: None,
+            lost,
+        }
+    }
+
+    pub fn begin(&mut self, mut begin: Begin, losses: Losses) -> Result<()> {
+        self.abandon(losses);
+        if let Some(head) = begin.head.take() {
+            self.head = Some((begin.epoch, head));
+        }
+        let head = self.head.as_ref().filter(|(epoch, _)| *epoch == begin.epoch);
+        let (epoch, head) = head.context("a frame without a header")?;
+        let under = (*epoch, head.since);
+        let header = (self.had != Some(under)).then(|| head.clone());
+        if self.frames.len() >= FRAMES
+            && self.hold != Hold::Every
+            && let Some(frame) = self.frames.pop_front()
+        {
+            frame.parts.iter().for_each(|(cut, _)| self.lost.extend(&cut.segments));
+        }
+        let (link_number, carries_header) = (begin.number, header.is_some());
+        let number = self.count;
+        self.count += 1;
+        self.open = Some(Cutter::new(self.room, begin, head.since, header));
+        let (parts, blocks) = Default::default();
+        self.frames.push_back(Frame {
+            number,
+            link_number,
+            left: None,
+            under,
+            carries_header,
+            ended: false,
+            parts,
+            blocks,
+            bytes: 0,
+            taken_back: false,
+        });
+        Ok(())
+    }
+
+    /// The frame that has begun, if there is one, will have no end.
+    pub fn abandon(&mut self, losses: Losses) {
+        if let Some(mut abandoned) = self.open.take() {
+            abandoned.abandon();
+            self.enqueue(abandoned.take(), losses);
+            self.frames.back_mut().into_iter().for_each(|frame| frame.ended = true);
+        }
+    }
+
+    pub fn runs(&mut self, runs: Runs, losses: Losses) -> Result<()> {
+        let cutter = self.open.as_mut().context("segments without a frame")?;
+        cutter.runs(runs)?;
+        let cuts = cutter.take();
+        self.enqueue(cuts, losses);
+        Ok(())
+    }
+
+    /// The frame is whole; its bytes on the wire.
+    pub fn end(&mut self, end: End, losses: Losses) -> Result<usize> {
+        let mut cutter = self.open.take().context("the end of no frame")?;
+        cutter.end(end);
+        self.enqueue(cutter.take(), losses);
+        let frame = self.frames.back_mut().context("the end of no frame")?;
+        frame.ended = true;
+        Ok(frame.bytes)
+    }
+
+    fn enqueue(&mut self, cuts: Vec<Cut>, losses: Losses) {
+        let repair = if self.hold == Hold::Newest { Repair::None } else { Repair::Resend };
+        let Some(frame) = self.frames.back_mut() else { return };
+        for cut in cuts {
+            let last = cut.last;
+            (frame.bytes, self.waiting) = (frame.bytes + cut.bytes.len(), self.waiting + cut.bytes.len());
+            self.queue.push_back(Place { frame: frame.number, shard: Shard::Part(frame.parts.len()) });
+            frame.parts.push((cut, State::Queued { again: false }));
+            let first = frame.blocks.last().map_or(0, |block| block.first + block.parts);
+            let parts = frame.parts.len() - first;
+            if !last && parts < BLOCK {
+                continue;
+            }
+            let count = self.share.parities(parts, losses, repair);
+            let protected: Vec<Bytes> = frame.parts[first..].iter().map(|(cut, _)| cut.bytes.clone()).collect();
+            let parities = parity::protect(&protected, count);
+            let bytes: usize = parities.iter().map(Bytes::len).sum();
+            (frame.bytes, self.waiting) = (frame.bytes + bytes, self.waiting + bytes);
+            for index in 0..count {
+                self.queue.push_back(Place { frame: frame.number, shard: Shard::Parity(frame.blocks.len(), index) });
+            }
+            // The end stands in the last part alone.
+            if last && count > 0 {
+                let shard = Shard::Part(frame.parts.len() - 1);
+                self.queue.push_back(Place { frame: frame.number, shard });
+            }
+            let parities = parities.into_iter().map(|bytes| (bytes, State::Queued { again: false })).collect();
+            frame.blocks.push(Block { first, parts, size: count, parities, settled: false });
+        }
+    }
+
+    /// The next part or parity to leave.
+    pub fn next(&mut self, now: Time) -> Option<(Record, Place)> {
+        loop {
+            let Some(place) = self.queue.pop_front() else {
+                self.waiting = 0;
+                return None;
+            };
+            let Some(frame) = find(&mut self.frames, place.frame) else { continue };
+            let record = frame.record(place)?;
+            let bytes = match &record {
+                Record::Part(part) => part.bytes.len(),
+                Record::Parity(parity) => parity.bytes.len(),
+                _ => 0,
+            };
+            self.waiting = self.waiting.saturating_sub(bytes);
+            frame.left.get_or_insert(now);
+            if let Some(state) = frame.state(place.shard) {
+                *state = State::Flying;
+            }
+            return Some((record, place));
+        }
+    }
+
+    /// Bytes that have not left yet.
+    pub fn waiting(&self) -> usize {
+        if self.queue.is_empty() { 0 } else { self.waiting.max(1) }
+    }
+
+    pub fn arrived(&mut self, place: Place) {
+        let Some(frame) = find(&mut self.frames, place.frame) else { return };
+        let under = frame.under;
+        if let Shard::Part(index) = place.shard
+            && frame.parts.get(index).is_some_and(|(cut, _)| cut.header)
+        {
+            self.had = Some(under);
+        }
+        if let Some(state) = frame.state(place.shard) {
+            *state = State::Arrived;
+        }
+    }
+
+    pub fn lost(&mut self, place: Place) {
+        let frame = find(&mut self.frames, place.frame);
+        if let Some(state) = frame.and_then(|frame| frame.state(place.shard))
+            && *state == State::Flying
+        {
+            *state = State::Lost;
+        }
+    }
+
+    /// Decides what becomes of blocks of which every packet's fate is known.
+    pub fn settle(&mut self, now: Time, losses: Losses) {
+        let newest = self.frames.back().map_or(0, |frame| frame.number);
+        for frame in self.frames.iter_mut().filter(|frame| !frame.is_settled() || frame.carries_header) {
+            let wanted = match self.hold {
+                Hold::Every => true,
+                Hold::Newest => frame.number == newest,
+                Hold::Until(latency) => frame.left.is_none_or(|left| now + MARGIN < left + latency),
+            };
+            for index in 0..frame.blocks.len() {
+                let Some(missing) = frame.deficit(index) else { continue };
+                if missing == 0 {
+                    frame.blocks[index].settled = true;
+                    continue;
+                }
+                let block = &frame.blocks[index];
+                let range = block.first..block.first + block.parts;
+                let lost: Vec<usize> = range.filter(|&part| frame.parts[part].1 == State::Lost).collect();
+                if !wanted {
+                    frame.blocks[index].settled = true;
+                    lost.iter().for_each(|&part| self.lost.extend(&frame.parts[part].0.segments));
+                    continue;
+                }
+                // Some of these will be lost too.
+                let count = missing + 1 + (3.0 * losses.share * missing as f64) as usize;
+                for &part in lost.iter().take(count).rev() {
+                    frame.parts[part].1 = State::Queued { again: true };
+                    self.waiting += frame.parts[part].0.bytes.len();
+                    self.queue.push_front(Place { frame: frame.number, shard: Shard::Part(part) });
+                }
+            }
+            // A header of several parts is had when all of its frame is.
+            if frame.carries_header && frame.is_settled() {
+                frame.carries_header = false;
+                if frame.blocks.iter().all(|block| !frame.lacks(block)) {
+                    self.had = Some(frame.under);
+                }
+            }
+        }
+    }
+
+    /// The far side has done with all frames before this one; those of the last 64 whose bits are set were of no use.
+    pub fn far_settled(&mut self, before: u64, unread: u64) {
+        for frame in self.frames.iter_mut().filter(|frame| frame.number < before) {
+            let age = before - 1 - frame.number;
+            if age < 64 && unread >> age & 1 == 1 && !std::mem::replace(&mut frame.taken_back, true) {
+                frame.parts.iter().for_each(|(cut, _)| self.lost.extend(&cut.segments));
+                if self.had == Some(frame.under) {
+                    self.had = None;
+                }
+            }
+        }
+        while self.frames.front().is_some_and(|frame| frame.number < before && frame.is_settled()) {
+            self.forgotten = self.frames.pop_front().map(|frame| frame.link_number);
+        }
+    }
+
+    /// Places and versions that did not arrive and will not be sent again.
+    pub fn take_lost(&mut self) -> Vec<(usize, u64)> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// The link's number up to which nothing is on its way.
+    pub fn settled_number(&self) -> Option<u64> {
+        let settled = self.frames.iter().take_while(|frame| frame.is_settled()).last();
+        settled.map(|frame| frame.link_number).or(self.forgotten)
+    }
+
+    /// Whether nothing is on its way.
+    pub fn is_settled(&self) -> bool {
+        self.frames.iter().all(Frame::is_settled)
+    }
+}
+
+/// Numbers rise, so this is a search.
+fn find(frames: &mut VecDeque<Frame>, number: u64) -> Option<&mut Frame> {
+    let at = frames.binary_search_by_key(&number, |frame| frame.number).ok()?;
+    frames.get_mut(at)
+}
+
+impl Frame {
+    fn state(&mut self, shard: Shard) -> Option<&mut State> {
+        match shard {
+            Shard::Part(index) => self.parts.get_mut(index).map(|(_, state)| state),
+            Shard::Parity(block, index) => self.blocks.get_mut(block)?.parities.get_mut(index).map(|(_, state)| state),
+        }
+    }
+
+    fn record(&self, place: Place) -> Option<Record> {
+        Some(match place.shard {
+            Shard::Part(index) => {
+                let (cut, state) = self.parts.get(index)?;
+                let again = *state == State::Queued { again: true };
+                let (frame, bytes) = (self.number, cut.bytes.clone());
+                Record::Part(Part { frame, index: index as u64, last: cut.last, again, bytes })
+            }
+            Shard::Parity(at, index) => {
+                let block = self.blocks.get(at)?;
+                let last = self.ended && at + 1 == self.blocks.len();
+                let (frame, first, of) = (self.number, block.first as u64, block.size);
+                let bytes = block.parities.get(index)?.0.clone();
+                Record::Parity(Parity { frame, first, parts: block.parts, index, of, last, bytes })
+            }
+        })
+    }
+
+    /// How many more shards the far side needs to have all of a block; none while that is not known.
+    fn deficit(&self, index: usize) -> Option<usize> {
+        let block = self.blocks.get(index).filter(|block| !block.settled)?;
+        let mut arrived = 0;
+        let shards = self.parts[block.first..block.first + block.parts].iter().map(|(_, state)| state);
+        for state in shards.chain(block.parities.iter().map(|(_, state)| state)) {
+            match state {
+                State::Queued { .. } | State::Flying => return None,
+                State::Arrived => arrived += 1,
+                State::Lost => {}
+            }
+        }
+        Some(block.parts.saturating_sub(arrived))
+    }
+
+    fn lacks(&self, block: &Block) -> bool {
+        let came = |state: &State| *state == State::Arrived;
+        let parts = self.parts[block.first..block.first + block.parts].iter().filter(|(_, state)| came(state));
+        parts.count() + block.parities.iter().filter(|(_, state)| came(state)).count() < block.parts
+    }
+
+    fn is_settled(&self) -> bool {
+        self.ended && self.blocks.iter().all(|block| block.settled)
+    }
+}

@@ -1,0 +1,110 @@
+//! When the next datagram may leave: a frame is spread over a few milliseconds, so that no buffer on the way overflows
+//! from it. Pure.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// A frame leaves within this, as far as the rate allows: a quarter of the time between frames of a film.
+const SPREAD: Duration = Duration::from_millis(8);
+/// The rate is so many times that of the stream at most.
+const ABOVE: f64 = 2.5;
+/// A stream that rests may begin to move: until it is told or seen, this is thought to pass, in bits a second.
+const FAIR: f64 = 40e6;
+/// What leaves at once when a frame begins.
+const BURST: Duration = Duration::from_micros(500);
+/// What is made up for when a busy machine wakes us late.
+const LATE: Duration = Duration::from_millis(4);
+
+#[derive(Debug, Default)]
+pub struct Pacing {
+    /// Nanoseconds, of the clock's epoch, at which the network is thought to have taken all that was sent.
+    free: i64,
+    /// Bits a second.
+    rate: f64,
+    target: Option<u64>,
+    /// Something has left of what waits.
+    busy: bool,
+    /// Bits a second that the stream has.
+    stream: f64,
+    last: Option<Time>,
+}
+
+impl Pacing {
+    /// The rate of the stream that the network is known to take.
+    pub fn target(&mut self, bits: u64) {
+        self.target = Some(bits);
+    }
+
+    /// So many bytes wait now that a frame has ended, of which so many are its own.
+    pub fn frame(&mut self, now: Time, own: usize, waiting: usize) {
+        if let Some(last) = self.last.replace(now) {
+            let apart = now.since(last).clamp(Duration::from_millis(1), Duration::from_secs(1));
+            self.stream += (own as f64 * 8.0 / apart.as_secs_f64() - self.stream) / 8.0;
+        }
+        self.wait(waiting);
+    }
+
+    /// So many bytes wait: the rate that takes them away in time.
+    pub fn wait(&mut self, waiting: usize) {
+        let most = ABOVE * self.target.map_or(self.stream.max(FAIR), |target| target as f64);
+        let needed = waiting as f64 * 8.0 / SPREAD.as_secs_f64();
+        // A rate that has been taken up holds until the frame is out.
+        self.busy &= waiting > 0;
+        self.rate = if waiting == 0 { 0.0 } else { self.rate.max(needed) }.min(most);
+    }
+
+    pub fn may(&self, now: Time) -> bool {
+        self.free <= nanos(now)
+    }
+
+    pub fn sent(&mut self, now: Time, bytes: usize) {
+        let rate = self.rate.max(100_000.0);
+        let slack = if std::mem::replace(&mut self.busy, true) { LATE } else { BURST };
+        let earliest = nanos(now) - slack.as_nanos() as i64;
+        self.free = self.free.max(earliest) + (bytes as f64 * 8e9 / rate) as i64;
+    }
+
+    /// When the next may leave.
+    pub fn wake(&self) -> Time {
+        Time::from_micros(self.free.div_euclid(1000) + 1)
+    }
+}
+
+fn nanos(time: Time) -> i64 {
+    time.micros().saturating_mul(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a frame of so many datagrams of 1250 bytes as the pacing allows; how long that takes.
+    fn send(pacing: &mut Pacing, mut now: Time, count: usize) -> Duration {
+        let begun = now;
+        pacing.frame(now, count * 1250, count * 1250);
+        for left in (0..count).rev() {
+            if !pacing.may(now) {
+                now = now.max(pacing.wake());
+            }
+            pacing.sent(now, 1250);
+            pacing.wait(left * 1250);
+        }
+        now.since(begun)
+    }
+
+    #[test]
+    fn a_frame_is_spread_over_eight_milliseconds() {
+        let (mut pacing, mut now) = (Pacing::default(), Time::default() + Duration::from_secs(9));
+        for _ in 0..60 {
+            let took = send(&mut pacing, now, 80);
+            assert!((6.0..8.5).contains(&(took.as_secs_f64() * 1e3)), "{took:?}");
+            now = now + Duration::from_micros(33_333);
+        }
+        let large = send(&mut pacing, now, 400);
+        assert!(large > Duration::from_millis(30), "{large:?}: a burst of 100 Mbit/s is as much as is known to pass");
+        pacing.target(10_000_000);
+        let held = send(&mut pacing, now + Duration::from_secs(1), 25);
+        assert!((8.0..10.5).contains(&(held.as_secs_f64() * 1e3)), "{held:?}: 31 kB at 25 Mbit/s");
+    }
+}

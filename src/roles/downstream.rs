@@ -1,0 +1,148 @@
+//! Where a sender's or a relay's stream goes: receivers that it calls or that call it, each at its own pace.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_io::Timer;
+use smol::future::or;
+use smol::lock::OnceCell;
+
+use super::Job;
+use super::calls::{dial, hello, refuse};
+use super::orphans::Orphans;
+use crate::adapt::Limits;
+use crate::draft::Draft;
+use crate::endpoint::Endpoint;
+use crate::fanout::Fanout;
+use crate::link::Link;
+use crate::message::{About, Hello, Message, Side, Welcome};
+use crate::path::Path;
+use crate::publish::{End, Feed, publish};
+use crate::stop::Stop;
+use crate::{fault, greet};
+
+pub struct Downstream {
+    pub job: Arc<Job>,
+    pub frames: Arc<Fanout<Draft>>,
+    pub path: Arc<Path>,
+    /// What is said of the stream, once that is known.
+    pub about: Arc<OnceCell<About>>,
+    /// No more frames will be made.
+    pub over: Stop,
+    /// What every link keeps within.
+    limits: Arc<Limits>,
+    pub orphans: Orphans,
+}
+
+impl Downstream {
+    pub fn new(
+        job: &Arc<Job>,
+        frames: &Arc<Fanout<Draft>>,
+        path: &Arc<Path>,
+        about: Arc<OnceCell<About>>,
+        over: &Stop,
+    ) -> Downstream {
+        let (job, frames, path, over) = (job.clone(), frames.clone(), path.clone(), over.clone());
+        Downstream { job, frames, path, about, over, limits: Arc::default(), orphans: Orphans::default() }
+    }
+
+    /// The same, with links that keep within these limits.
+    pub fn within(self, limits: &Arc<Limits>) -> Downstream {
+        Downstream { limits: limits.clone(), ..self }
+    }
+
+    /// A place in the stream, from now on.
+    pub fn feed(&self) -> Feed {
+        Feed {
+            frames: self.frames.subscribe(),
+            held: VecDeque::new(),
+            every: self.frames.is_every(),
+            limits: self.limits.clone(),
+            over: self.over.clone(),
+            path: self.path.clone(),
+        }
+    }
+
+    async fn about(&self) -> About {
+        let about = self.about.wait().await.clone();
+        About { path: self.path.hops(), ..about }
+    }
+
+    /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies. It
+    /// begins with `kept`, a place that was taken for it already.
+    pub async fn call(self: Arc<Self>, to: Endpoint, mut kept: Option<Feed>) {
+        loop {
+            let dialled = or(
+                async {
+                    let stream = self.about().await;
+                    dial(&self.job, &to, &Hello { stream, ..hello(Side::Publish, to.name.clone()) }).await
+                },
+                async {
+                    self.over.heard().await;
+                    // With every-frame what is left still has to go; else it is too late for whoever is not there.
+                    if self.frames.is_every() { std::future::pending().await } else { Ok(None) }
+                },
+            );
+            let (link, _) = match or(dialled, self.stopped()).await {
+                Ok(Some(greeted)) => greeted,
+                Ok(None) => return,
+                // The other receivers, where there are some, go on; the exit code remembers it.
+                Err(error) => return self.job.note(error),
+            };
+            log::info!("connected to {to}");
+            let mut feed = kept.take().unwrap_or_else(|| self.feed());
+            if self.publish(link, &mut feed).await || (self.over.said() && !self.frames.is_every()) {
+                return;
+            }
+            kept = Some(feed).filter(|_| self.frames.is_every());
+        }
+    }
+
+    async fn stopped<T>(&self) -> anyhow::Result<Option<T>> {
+        self.job.stop.heard().await;
+        Ok(None)
+    }
+
+    /// Serves a receiver that called, of the one stream there is.
+    pub async fn guest(self: Arc<Self>, mut link: Link, hello: Hello, name: String) {
+        if let Some(wanted) = hello.name.filter(|n| *n != name) {
+            return refuse(link, format!("there is no stream {wanted} here; there is {name}")).await;
+        }
+        let stream = About { path: self.path.hops(), ..self.about.get().cloned().unwrap_or_default() };
+        let welcome = Welcome { name, agent: greet::agent(), stream };
+        if link.tx.send(Message::Welcome(welcome)).await.is_err() {
+            return; // it left between its hello and the answer
+        }
+        log::info!("{} watches ({})", link.peer, greet::printable(&hello.agent));
+        let member = hello.listening.is_some();
+        let mut feed = self.orphans.adopt(member).unwrap_or_else(|| self.feed());
+        let done = self.publish(link, &mut feed).await;
+        self.orphans.left(member, (!done && self.frames.is_every()).then_some(feed));
+    }
+
+    /// Waits until the stream is over and every guest has what it was promised.
+    pub async fn finished(&self) {
+        self.over.heard().await;
+        let owed = || self.job.board.peers() > 0 || !self.orphans.is_empty();
+        while owed() && !self.job.stop.said() {
+            Timer::after(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Sends the stream to one receiver; true when there is nothing more to send to it.
+    async fn publish(&self, link: Link, feed: &mut Feed) -> bool {
+        feed.every = self.frames.is_every();
+        let peer = self.job.board.join(&link.peer);
+        self.job.alive();
+        let ended = publish(link, feed, &peer, &self.job.stop).await;
+        self.job.board.leave(&peer);
+        self.job.alive();
+        match ended {
+            Ok(End::Over | End::Stopped) => return true,
+            Ok(End::Left(reason)) => log::info!("{} left: {reason}", peer.name),
+            Err(error) => log::warn!("{} is gone: {}", peer.name, fault::line(&error)),
+        }
+        false
+    }
+}

@@ -1,0 +1,97 @@
+//! A stream that comes from whom a coordinator says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use smol::Task;
+use smol::future::or;
+
+use super::calls::dial;
+use super::upstream::Upstream;
+use crate::endpoint::Endpoint;
+use crate::fault;
+use crate::latest::Latest;
+use crate::link::Link;
+use crate::message::{About, Hello};
+use crate::retry::Retry;
+use crate::stop::Stop;
+
+impl Upstream {
+    /// Gets the stream from whom it is told, and from another when it is told so: it leaves the one when the other has
+    /// answered.
+    pub async fn follow(self: Arc<Self>, mut orders: Latest<Endpoint>, hello: Hello) {
+        let mut told = orders.next().await;
+        let mut standing: Option<(Stop, Task<bool>)> = None;
+        while let Some(from) = told {
+            let newer = async { Err(orders.next().await) };
+            let (link, about) = match or(newer, async { Ok(self.reach(&from, &hello).await) }).await {
+                Ok(Some(reached)) => reached,
+                Ok(None) => break,
+                Err(newer) => {
+                    told = newer;
+                    continue;
+                }
+            };
+            if let Some((leave, watching)) = standing.take() {
+                leave.say();
+                if watching.await {
+                    return; // the stream ended meanwhile
+                }
+            }
+            log::info!("connected to {from}");
+            let (me, leave) = (self.clone(), Stop::default());
+            let (_, watching) = standing.insert((
+                leave.clone(),
+                smol::spawn(async move {
+                    me.stand(true);
+                    let over = me.watch(link, about, &leave).await;
+                    me.stand(false);
+                    over
+                }),
+            ));
+            let newer = async { Err(orders.next().await) };
+            told = match or(async { Ok((&mut *watching).await) }, newer).await {
+                Ok(true) => return,
+                Ok(false) => {
+                    standing = None;
+                    Some(from) // it is called again
+                }
+                Err(newer) => newer,
+            };
+        }
+        if let Some((_, watching)) = standing {
+            watching.await;
+        }
+    }
+
+    fn stand(&self, stands: bool) {
+        self.stands.store(stands, Ordering::Relaxed);
+        self.moved.notify(usize::MAX);
+    }
+
+    /// Waits until the link to where a coordinator says stands, or does no more.
+    pub async fn moved(&self) {
+        self.moved.listen().await;
+    }
+
+    /// Calls until it is let in; none when told to stop. While peers change their places one may still refuse another.
+    async fn reach(&self, from: &Endpoint, hello: &Hello) -> Option<(Link, About)> {
+        let mut retry = Retry::default();
+        let mut said = false;
+        loop {
+            let error = match dial(&self.job, from, hello).await {
+                Ok(None) => return None,
+                Ok(Some((link, welcome))) => match self.path.extend(welcome.stream.path.clone()) {
+                    Ok(()) => return Some((link, welcome.stream)),
+                    Err(error) => error.context(from.to_string()),
+                },
+                Err(error) => error,
+            };
+            match std::mem::replace(&mut said, true) {
+                false => log::info!("{}: trying again", fault::line(&error)),
+                true => log::debug!("{}", fault::line(&error)),
+            }
+            self.job.stop.pause(retry.delay()).await;
+        }
+    }
+}

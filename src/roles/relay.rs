@@ -1,0 +1,213 @@
+//! `vstream relay`: links → merge → links, as the segments come; nothing is decoded on the way. Outputs besides, as a
+//! receiver has them.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+use smol::future::or;
+
+use super::calls::{self, listen, refuse, serve};
+use super::downstream::Downstream;
+use super::http::{self, HttpArgs};
+use super::join::Joined;
+use super::output::{self, Output, OutputArgs};
+use super::secure::CertArgs;
+use super::upstream::Upstream;
+use super::{Common, Job, window};
+use crate::clock;
+use crate::endpoint::{self, Endpoint};
+use crate::link::Link;
+use crate::message::{Hello, Side};
+use crate::path::Path;
+use crate::playout;
+use crate::transports::{self, Listener};
+use crate::web::views;
+
+/// Receive video and pass it on as it comes, to any number of others
+///
+/// Examples:
+///   vstream relay --next HOST                           whatever is sent here goes on to HOST
+///   vstream relay --from A --from B --next C            two ways to the same stream: when one breaks, the other goes on
+///   vstream relay --next A --next B --save frames       also keep each frame
+///   vstream relay --listen udp://:9000 --next tls://HOST
+///   vstream relay --join SOURCE --peer anna --play      one of a chain that `send --coordinate` orders
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct RelayArgs {
+    /// Wait here for senders, and for others who want the stream [default, without --from: tcp://:9000; with --join: any free port]
+    #[arg(long, value_name = "URL", value_parser = transports::endpoint)]
+    pub listen: Option<Endpoint>,
+    /// Call a sender or relay that listens; more than once for several ways to the same stream
+    #[arg(long, value_name = "URL", value_parser = transports::dialled)]
+    pub from: Vec<Endpoint>,
+    /// Join the network of a `send --coordinate`, which says from whom the stream comes
+    #[arg(long, value_name = "URL", value_parser = transports::dialled, conflicts_with = "from")]
+    pub join: Option<Endpoint>,
+    /// Call a receiver or relay, and pass the stream on to it; more than once for several, each at its own pace
+    #[arg(long, value_name = "URL", value_parser = transports::dialled)]
+    pub next: Vec<Endpoint>,
+    /// Name of this relay on the way of the stream; among those that join the same network one of its own
+    #[arg(long, value_name = "NAME", default_value = "relay", value_parser = endpoint::check_name)]
+    pub peer: String,
+    /// Drop nothing, whatever the sender says: it waits for the slowest of those that come next
+    #[arg(long)]
+    pub every_frame: bool,
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+    /// Wait for the next stream when one is over
+    #[arg(long)]
+    pub stay: bool,
+    #[command(flatten)]
+    cert: CertArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl RelayArgs {
+    /// Where it listens if it is not told: who joins is called where it says.
+    fn usual_address(&self) -> Endpoint {
+        let any = Endpoint::any();
+        match &self.join {
+            Some(to) => Endpoint { scheme: to.scheme.clone(), port: 0, ..any },
+            None => any,
+        }
+    }
+}
+
+struct Relay {
+    job: Arc<Job>,
+    upstream: Arc<Upstream>,
+    downstream: Arc<Downstream>,
+    /// A coordinator says where the stream comes from.
+    joined: bool,
+}
+
+pub fn run(args: RelayArgs) -> Result<()> {
+    args.outputs.check()?;
+    let job = Job::start("relay", &args.common)?;
+    let path = Arc::new(Path::new(calls::hop(&args.peer)));
+    let upstream = Arc::new(Upstream::new(&job, path.clone(), args.stay, args.every_frame));
+    let (out, about, over) = (&upstream.merge.out, upstream.about.clone(), &upstream.over);
+    let downstream = Arc::new(Downstream::new(&job, out, &path, about, over));
+    let relay = Arc::new(Relay { job: job.clone(), upstream, downstream, joined: args.join.is_some() });
+    let on = args.listen.clone().or_else(|| args.from.is_empty().then(|| args.usual_address()));
+    let on = on.map(|on| args.cert.on(on)).transpose()?;
+    let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
+    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
+    let upstream = relay.upstream.clone();
+    let rate = Arc::new(move || upstream.about.get().and_then(|about| about.rate));
+    let mut outputs = match args.outputs.open(rate, &job.stop) {
+        Err(_) if job.stop.said() => return smol::block_on(job.ended()),
+        opened => opened?,
+    };
+    if args.join.is_some() && outputs.is_empty() && !args.outputs.play {
+        // The last of a chain has no other reader: with every-frame the source would wait for one.
+        outputs.push(Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: playout::Mode::Off });
+    }
+    let waiting =
+        args.join.as_ref().or(on.as_ref()).or(args.from.first()).map_or_else(String::new, Endpoint::to_string);
+    let screen = args.outputs.window(&job, &waiting, &mut outputs)?;
+    if let Some(door) = door {
+        let me = relay.clone();
+        let subscribe = Box::new(move || me.downstream.frames.subscribe());
+        let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
+        http::show(&job, door, args.http.allow_origin.clone(), origin, None);
+    }
+    let outputs = output::start(&job, &relay.downstream.frames, outputs);
+    relay.clone().connect(&args, on.zip(listener));
+    let ending = {
+        let job = job.clone();
+        std::thread::spawn(move || {
+            smol::block_on(async {
+                job.stop.heard().await;
+                relay.downstream.frames.close();
+                output::join(outputs).await;
+                job.ended().await
+            })
+        })
+    };
+    if let Some(screen) = screen {
+        window::run(&job, endpoint::NAME, screen);
+    }
+    ending.join().unwrap_or_else(|_| anyhow::bail!("the network thread panicked"))
+}
+
+impl Relay {
+    /// Starts a task for each peer; when the stream is over and all have it, the job ends.
+    fn connect(self: Arc<Self>, args: &RelayArgs, listener: Option<(Endpoint, Box<dyn Listener>)>) {
+        for from in &args.from {
+            self.job.board.whole().stream = Some(from.name().to_string());
+            self.job.spawn(self.upstream.clone().call(from.clone()));
+        }
+        if let (Some(to), Some((_, listener))) = (&args.join, &listener) {
+            self.job.spawn(self.joined(args, to, listener.local()).run());
+        }
+        if let Some((on, listener)) = listener {
+            let me = self.clone();
+            let guest = move |link, hello| me.clone().guest(link, hello, on.clone());
+            self.job.spawn(serve(self.job.clone(), listener, guest));
+        }
+        // Without an output of its own a relay is there for those that it calls.
+        let only_calls = !args.next.is_empty() && self.downstream.frames.readers() == 0;
+        let calls = args.next.iter().map(|next| {
+            // Its place is taken before the first frame comes, so that none is missing.
+            let place = self.downstream.feed();
+            smol::spawn(self.downstream.clone().call(next.clone(), Some(place)))
+        });
+        let (calls, me): (Vec<_>, _) = (calls.collect(), self.clone());
+        self.job.spawn(async move {
+            for call in calls {
+                call.await;
+            }
+            if only_calls && !me.upstream.over.said() {
+                me.job.stop.say(); // all have refused it
+            }
+            or(me.downstream.finished(), me.job.stop.heard()).await;
+            me.job.stop.say();
+        });
+        self.job.spawn(self.clone().measure());
+    }
+
+    fn joined(&self, args: &RelayArgs, to: &Endpoint, local: Endpoint) -> Joined {
+        // On every interface it is reached by the address that its calls come from.
+        let everywhere = args.listen.as_ref().is_none_or(|on| on.host.is_empty());
+        Joined {
+            job: self.job.clone(),
+            upstream: self.upstream.clone(),
+            downstream: self.downstream.clone(),
+            to: to.clone(),
+            name: args.peer.clone(),
+            listening: Endpoint { host: if everywhere { String::new() } else { local.host.clone() }, ..local },
+        }
+    }
+
+    async fn guest(self: Arc<Self>, link: Link, hello: Hello, on: Endpoint) {
+        match hello.role {
+            Side::Join => refuse(link, calls::NO_COORDINATOR.to_string()).await,
+            Side::Publish if self.joined => {
+                refuse(link, "the stream comes from where the coordinator says: send to it".to_string()).await;
+            }
+            Side::Publish => self.upstream.clone().guest(link, hello, on.name).await,
+            Side::Watch => {
+                let name = self.job.board.whole().stream.clone();
+                self.downstream.clone().guest(link, hello, name.unwrap_or_else(|| on.name().to_string())).await;
+            }
+        }
+    }
+
+    /// Tells those who come after what a frame's way to here takes.
+    async fn measure(self: Arc<Self>) {
+        const EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+        while !self.job.stop.said() {
+            self.job.stop.pause(EVERY).await;
+            let lines = self.job.board.lines(clock::now());
+            if let Some(line) = lines.iter().find(|line| line.latency_ms.is_some()) {
+                self.downstream.path.measured(line.latency_ms, line.latency_err_ms);
+                self.job.board.whole().hop = self.downstream.path.added();
+            }
+        }
+    }
+}

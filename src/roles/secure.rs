@@ -1,0 +1,126 @@
+//! The flags that guard a role: the key, and what a `tls://` listener shows.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::Args;
+use zeroize::Zeroizing;
+
+use crate::endpoint::Endpoint;
+use crate::fault::{self, Fault};
+use crate::key::{Key, LONGEST, SHORT};
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Everywhere")]
+pub struct KeyArgs {
+    /// Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)
+    #[arg(long, value_name = "KEY")]
+    key: Option<Secret>,
+    /// Read the key from a file, its first line
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
+}
+
+/// What `--key` says, until it is made a key; nothing prints it.
+#[derive(Clone)]
+struct Secret(Zeroizing<String>);
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Secret, Infallible> {
+        Ok(Secret(Zeroizing::new(text.to_string())))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl KeyArgs {
+    pub fn key(&self) -> Result<Option<Key>> {
+        let word = match (&self.key, &self.key_file) {
+            (Some(Secret(word)), _) => word.clone(),
+            (None, Some(path)) => first_line(path)?,
+            (None, None) => return Ok(None),
+        };
+        let key = Key::new(&word).map_err(Fault::usage)?;
+        if word.len() < SHORT {
+            log::warn!("the key is short and soon found by trying: `openssl rand -base64 18` makes a good one");
+        }
+        Ok(Some(key))
+    }
+}
+
+fn first_line(path: &Path) -> Result<Zeroizing<String>> {
+    let mut data = Zeroizing::new(Vec::with_capacity(LONGEST + 3));
+    let failed = |why: &str| Fault::usage(format!("could not read the key in {}: {why}", path.display()));
+    let read = File::open(path).and_then(|file| file.take(LONGEST as u64 + 2).read_to_end(&mut data));
+    read.map_err(|error| failed(&fault::plain(&error.to_string())))?;
+    let text = std::str::from_utf8(&data).map_err(|_| failed("it is no text"))?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_string()))
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CertArgs {
+    /// Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    cert: Option<String>,
+    /// Private key of that certificate (PEM)
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    cert_key: Option<String>,
+}
+
+impl CertArgs {
+    /// The address to listen on, with the certificate that the flags name.
+    #[cfg(feature = "tls")]
+    pub fn on(&self, on: Endpoint) -> Result<Endpoint> {
+        let (Some(cert), Some(cert_key)) = (&self.cert, &self.cert_key) else { return Ok(on) };
+        let takes = crate::transports::find(&on.scheme).is_some_and(|t| t.options().iter().any(|(o, _)| *o == "cert"));
+        anyhow::ensure!(takes, Fault::usage(format!("--cert is for tls://, and {on} is not")));
+        let mut on = on;
+        on.options.extend([("cert".to_string(), cert.clone()), ("cert-key".to_string(), cert_key.clone())]);
+        Ok(on)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub fn on(&self, on: Endpoint) -> Result<Endpoint> {
+        Ok(on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_first_line_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let of = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            KeyArgs { key: None, key_file: Some(path.clone()) }.key()
+        };
+        let word = Key::new("a word").unwrap();
+        for text in ["a word", "a word\n", "a word\r\n", "a word\nand a remark\n"] {
+            assert_eq!(of(text).unwrap(), Some(word.clone()), "{text:?}");
+        }
+        for bad in ["", "\n", "\nx", &"x".repeat(LONGEST + 1)] {
+            assert!(of(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn flags_do_not_show_it() {
+        let args = KeyArgs { key: Some("hunter2".parse().unwrap()), key_file: None };
+        assert!(!format!("{args:?}").contains("hunter2"));
+    }
+}

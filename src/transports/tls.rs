@@ -1,0 +1,177 @@
+//! `tls://`: as tcp, inside TLS by the system's OpenSSL. A listener shows a certificate, its own where none is given; a
+//! caller knows it by an authority or by its fingerprint. Who calls is not asked for a certificate: that is what a key
+//! is for.
+
+use std::io;
+use std::net::TcpListener;
+
+use anyhow::{Result, ensure};
+use async_io::Async;
+use async_native_tls::{TlsAcceptor, TlsConnector, TlsStream};
+use async_trait::async_trait;
+use native_tls::{Certificate, Protocol};
+use smol::net::TcpStream;
+
+use self::identity::{Identity, Pin};
+use crate::endpoint::Endpoint;
+use crate::fault::Fault;
+use crate::handshake;
+use crate::link::Link;
+use crate::sealed::{self, End};
+use crate::transports::{Listener, Transport, socket};
+
+mod identity;
+
+pub struct Plug;
+
+#[async_trait]
+impl Transport for Plug {
+    fn scheme(&self) -> &'static str {
+        "tls"
+    }
+
+    fn about(&self) -> &'static str {
+        "tcp inside TLS: encrypted, and the listener proves who it is by a certificate"
+    }
+
+    fn options(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("pin", "the certificate to believe, sha256:HEX, as the listener prints it"),
+            ("ca", "file of the authority to believe (PEM) [default: the system's]"),
+            ("insecure", "believe whoever answers"),
+            ("cert", "listening: the certificate to show (PEM) [default: its own]"),
+            ("cert-key", "listening: its private key (PEM)"),
+        ]
+    }
+
+    async fn connect(&self, to: &Endpoint) -> Result<Link> {
+        let trust = Trust::of(to)?;
+        let (stream, peer) = socket::opened(socket::connect(to).await?)?;
+        let stream = handshake::Stream::new(trust.shake(stream));
+        Ok(sealed::link(stream, End::Caller, to.key.clone(), peer))
+    }
+
+    async fn listen(&self, on: &Endpoint) -> Result<Box<dyn Listener>> {
+        let identity = match (on.option("cert"), on.option("cert-key")) {
+            (Some(cert), Some(key)) => Identity::given(cert, key)?,
+            (None, None) => Identity::own()?,
+            _ => return Err(Fault::usage("cert= and cert-key= go together").into()),
+        };
+        let (socket, mut local) = socket::listen(on).await?;
+        local.options = vec![("pin".to_string(), identity.pin.to_string())];
+        Ok(Box::new(Tls { socket, local, acceptor: identity.acceptor()? }))
+    }
+}
+
+struct Tls {
+    socket: Async<TcpListener>,
+    local: Endpoint,
+    acceptor: TlsAcceptor,
+}
+
+#[async_trait]
+impl Listener for Tls {
+    async fn accept(&self) -> Result<Link> {
+        let (stream, _) = self.socket.accept().await?;
+        let (stream, peer) = socket::opened(stream)?;
+        let acceptor = self.acceptor.clone();
+        let shaken = async move { acceptor.accept(stream).await.map_err(|error| broken(&error.to_string())) };
+        Ok(sealed::link(handshake::Stream::new(shaken), End::Listener, self.local.key.clone(), peer))
+    }
+
+    fn local(&self) -> Endpoint {
+        self.local.clone()
+    }
+}
+
+/// Whom a caller believes.
+struct Trust {
+    host: String,
+    pin: Option<Pin>,
+    connector: TlsConnector,
+}
+
+impl Trust {
+    fn of(to: &Endpoint) -> Result<Trust> {
+        let (ca, insecure) = (to.option("ca"), to.option("insecure").is_some());
+        let pin = to.option("pin").map(|pin| pin.parse().map_err(Fault::usage)).transpose()?;
+        ensure!(
+            !insecure || (pin.is_none() && ca.is_none()),
+            Fault::usage("insecure believes anybody: leave out either it or pin= and ca=")
+        );
+        let mut builder = native_tls::TlsConnector::builder();
+        builder.min_protocol_version(Some(Protocol::Tlsv12));
+        if let Some(file) = ca {
+            builder.disable_built_in_roots(true);
+            for authority in authorities(file)? {
+                builder.add_root_certificate(authority);
+            }
+        } else if insecure || pin.is_some() {
+            // Only the proof that it has the certificate's key is left, which a pin needs and asks no authority for.
+            builder.disable_built_in_roots(true);
+            builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
+        }
+        if insecure {
+            static SAID: std::sync::Once = std::sync::Once::new();
+            SAID.call_once(|| log::warn!("insecure: whoever answers is believed to be {}", socket::host(to)));
+        }
+        Ok(Trust { host: socket::host(to).to_string(), pin, connector: builder.into() })
+    }
+
+    async fn shake(self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let shaken = self.connector.connect(&self.host, stream).await;
+        let stream = shaken.map_err(|error| self.refused(&error.to_string()))?;
+        let Some(pin) = self.pin else { return Ok(stream) };
+        let shown = stream.peer_certificate().map_err(io::Error::other)?;
+        let shown = shown.map(|c| c.to_der()).transpose().map_err(io::Error::other)?;
+        let shown = Pin::of(&shown.unwrap_or_default());
+        if shown == pin {
+            return Ok(stream);
+        }
+        let hint = "where its owner has a new certificate, call the address that the listener prints now; \
+                    where not, somebody stands in between";
+        Err(io::Error::other(Fault::refused(format!("its certificate is {shown}, not {pin}")).hint(hint)))
+    }
+
+    /// What OpenSSL says of a certificate, in words for the user; anything else may pass, so it is tried again.
+    fn refused(&self, error: &str) -> io::Error {
+        let Some((_, reason)) = error.split_once("certificate verify failed") else { return broken(error) };
+        let reason = reason.rsplit_once('(').map_or(reason, |(_, r)| r.trim_end_matches(')'));
+        let pinned = "call the address that the listener prints, with its pin=sha256:…";
+        let (text, hint) = match reason {
+            "certificate has expired" => ("its certificate has expired".to_string(), pinned.to_string()),
+            "hostname mismatch" | "IP address mismatch" => {
+                let hint = format!("call it by a name that its certificate has, or {pinned}");
+                (format!("its certificate is not one of {}", self.host), hint)
+            }
+            _ => {
+                let hint = format!("{pinned}, or name the authority's file by ca=FILE");
+                (format!("nobody that is believed here vouches for its certificate ({reason})"), hint)
+            }
+        };
+        io::Error::other(Fault::refused(text).hint(hint))
+    }
+}
+
+/// A handshake that came to nothing: "error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../ssl/…".
+fn broken(error: &str) -> io::Error {
+    let why = match error {
+        _ if error.contains("wrong version number") || error.contains("http request") => "the other side speaks no TLS",
+        _ if error.contains("packet length too long") || error.contains("unknown protocol") => {
+            "the other side speaks no TLS"
+        }
+        _ if error.contains("unexpected eof") || error.is_empty() => "it broke off",
+        _ => error.split(':').nth(3).unwrap_or(error),
+    };
+    io::Error::other(format!("the TLS handshake failed: {why}"))
+}
+
+/// The authorities in a file.
+fn authorities(file: &str) -> Result<Vec<Certificate>> {
+    let read = || -> Result<Vec<Certificate>> {
+        let all = Certificate::stack_from_pem(&std::fs::read(file)?)?;
+        ensure!(!all.is_empty(), "there is no certificate in it");
+        Ok(all)
+    };
+    read().map_err(|e| Fault::usage(format!("could not read {file}: {}", crate::fault::line(&e))).into())
+}

@@ -1,0 +1,242 @@
+//! One connection between its tasks: both halves of the link, and the driver that sends what is due.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use async_io::Timer;
+use async_trait::async_trait;
+use event_listener::{Event, listener};
+use smol::future::{or, yield_now};
+
+use super::batch::{self, From, Socket};
+use crate::clock;
+use crate::datagrams::connection::{Connection, Heard};
+use crate::datagrams::door::canonical;
+use crate::link::{Link, Repaired, Rx, Tx};
+use crate::lock::lock;
+use crate::message::{Message, NoHello};
+
+/// Datagrams that leave in a row, before others have their turn.
+const TURN: usize = 16;
+
+pub struct Shared {
+    connection: Mutex<Connection>,
+    pub socket: Arc<Socket>,
+    /// The address of ours that the peer knows.
+    local: Option<IpAddr>,
+    /// Something may have to leave; something has come; there is room again.
+    stirred: Event,
+    readable: Event,
+    writable: Event,
+    /// Halves that somebody has.
+    halves: AtomicUsize,
+}
+
+impl Shared {
+    pub fn new(connection: Connection, socket: Arc<Socket>, local: Option<IpAddr>) -> Arc<Shared> {
+        let connection = Mutex::new(connection);
+        let (stirred, readable, writable, halves) = Default::default();
+        Arc::new(Shared { connection, socket, local, stirred, readable, writable, halves })
+    }
+
+    pub fn link(self: &Arc<Self>) -> Link {
+        self.halves.store(2, Ordering::Relaxed);
+        let connection = lock(&self.connection);
+        let peer = canonical(connection.peer()).to_string();
+        Link { tx: Box::new(UdpTx(self.clone())), rx: Box::new(UdpRx(self.clone())), peer }
+    }
+
+    /// A datagram came; `stir` follows after the last of several.
+    pub fn receive(&self, from: From, datagram: &[u8]) {
+        lock(&self.connection).receive(clock::now(), from.address, datagram.to_vec());
+    }
+
+    pub fn stir(&self) {
+        if lock(&self.connection).has_message() {
+            self.readable.notify(usize::MAX);
+        }
+        self.stirred.notify(usize::MAX);
+    }
+
+    /// The peer knows of no such connection, or is not there any more.
+    pub fn lose(&self) {
+        lock(&self.connection).lose();
+        self.stir();
+    }
+
+    fn drop_half(&self) {
+        if self.halves.fetch_sub(1, Ordering::AcqRel) == 1 {
+            lock(&self.connection).leave(clock::now());
+            self.stirred.notify(usize::MAX);
+        }
+    }
+
+    /// Sends what is due, until the connection is over.
+    pub async fn drive(&self) {
+        loop {
+            listener!(self.stirred => stirred);
+            let (batch, wake, over) = {
+                let mut connection = lock(&self.connection);
+                let now = clock::now();
+                let batch: Vec<_> = std::iter::from_fn(|| connection.transmit(now)).take(TURN).collect();
+                if connection.room(true) {
+                    self.writable.notify(usize::MAX);
+                }
+                if connection.has_message() || connection.settled() {
+                    self.readable.notify(usize::MAX);
+                }
+                (batch, connection.wake(), connection.is_over(now))
+            };
+            // Datagrams of one length leave together.
+            for run in batch.chunk_by(|a, b| a.0 == b.0 && a.1.len() == b.1.len()) {
+                for together in run.chunks(self.socket.at_once().min(60_000 / run[0].1.len().max(1)).max(1)) {
+                    let bytes = together.iter().flat_map(|(_, bytes)| bytes).copied().collect::<Vec<u8>>();
+                    let sent = self.socket.send(run[0].0, self.local, &bytes, run[0].1.len()).await;
+                    match sent {
+                        Err(error) if batch::is_too_long(&error) => lock(&self.connection).too_long(),
+                        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => self.lose(),
+                        _ => {} // a network that is away for a moment loses datagrams, as networks do
+                    }
+                }
+            }
+            if over {
+                self.readable.notify(usize::MAX);
+                self.writable.notify(usize::MAX);
+                return;
+            }
+            if batch.len() == TURN {
+                yield_now().await;
+                continue;
+            }
+            let timer = async {
+                match wake {
+                    Some(at) => _ = Timer::after(at.since(clock::now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            or(timer, stirred).await;
+        }
+    }
+}
+
+struct UdpTx(Arc<Shared>);
+struct UdpRx(Arc<Shared>);
+
+impl Drop for UdpTx {
+    fn drop(&mut self) {
+        self.0.drop_half();
+    }
+}
+
+impl Drop for UdpRx {
+    fn drop(&mut self) {
+        self.0.drop_half();
+    }
+}
+
+#[async_trait]
+impl Tx for UdpTx {
+    async fn send(&mut self, message: Message) -> Result<()> {
+        let shared = &self.0;
+        let ended = matches!(message, Message::End(_));
+        lock(&shared.connection).send(clock::now(), message)?;
+        shared.stirred.notify(usize::MAX);
+        loop {
+            listener!(shared.writable => writable);
+            {
+                let connection = lock(&shared.connection);
+                ensure!(!connection.is_gone(), "the connection was closed");
+                if connection.room(ended) {
+                    return Ok(());
+                }
+            }
+            writable.await;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(()) // parts leave as they fill
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let shared = &self.0;
+        lock(&shared.connection).end();
+        shared.stirred.notify(usize::MAX);
+        loop {
+            listener!(shared.readable => changed);
+            if lock(&shared.connection).settled() {
+                return Ok(());
+            }
+            changed.await;
+        }
+    }
+
+    fn lost(&mut self) -> Vec<(usize, u64)> {
+        lock(&self.0.connection).take_lost()
+    }
+
+    fn settled(&mut self) -> Option<u64> {
+        lock(&self.0.connection).settled_number()
+    }
+
+    fn holds(&self) -> Duration {
+        lock(&self.0.connection).holds()
+    }
+
+    fn losses(&self) -> (u64, u64) {
+        lock(&self.0.connection).losses()
+    }
+
+    fn pace(&mut self, bits_per_second: u64) {
+        lock(&self.0.connection).pace(bits_per_second);
+    }
+}
+
+#[async_trait]
+impl Rx for UdpRx {
+    async fn recv(&mut self) -> Result<Option<Message>> {
+        let shared = &self.0;
+        loop {
+            listener!(shared.readable => readable);
+            let heard = lock(&shared.connection).message(clock::now())?;
+            match heard {
+                Heard::Message(message) => return Ok(Some(message)),
+                Heard::End => return Ok(None),
+                Heard::Nothing => readable.await,
+            }
+        }
+    }
+
+    async fn hello(&mut self) -> Result<Message> {
+        let shared = self.0.clone();
+        loop {
+            listener!(shared.readable => readable);
+            let prefix = lock(&shared.connection).prefix();
+            match prefix {
+                Some(prefix) => {
+                    ensure!(Message::begins_hello(prefix), NoHello::Stranger);
+                    let message = self.recv().await?;
+                    return message.ok_or_else(|| NoHello::Stranger.into());
+                }
+                None => ensure!(!lock(&shared.connection).is_gone(), "it left without a word"),
+            }
+            readable.await;
+        }
+    }
+
+    async fn drain(&mut self) {
+        while let Ok(Some(_)) = self.recv().await {}
+    }
+
+    fn changed(&mut self) -> Option<Vec<Range<usize>>> {
+        Some(lock(&self.0.connection).take_changed())
+    }
+
+    fn repaired(&mut self) -> Repaired {
+        lock(&self.0.connection).repaired()
+    }
+}

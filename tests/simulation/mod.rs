@@ -1,0 +1,263 @@
+//! Senders and receivers in virtual time, over one bottleneck: the program's own estimates, ladder, flow control and
+//! shaper, real frames' sizes, and besides a TCP flow of the old school (RFC 5681). The same each time.
+
+pub mod film;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vstream::adapt::ladder::Ladder;
+use vstream::adapt::rung::Bounds;
+use vstream::adapt::{Burst, Limits, Rate};
+use vstream::clock::Time;
+use vstream::flow::Flow;
+use vstream::message::Report;
+use vstream::shaper::settings::Settings;
+use vstream::shaper::{Carrier, Shaper};
+
+/// One way, and the bottleneck's queue: RFC 8867, section 4.2.
+const DELAY: i64 = 50;
+const QUEUE: &str = "300ms";
+/// A frame without a word after so long, in ms, is lost.
+const GIVEN_UP: i64 = 600;
+const PACKET: usize = 1200;
+const BOUNDS: Bounds = Bounds { size: (1920, 1080), quality: Some(80), lossless: false, fps: 30.0 };
+/// The receiver's clock: far off, and 50 ppm fast.
+const OFFSET: i64 = 7_000_000_000;
+
+#[derive(Clone, Copy)]
+struct Packet {
+    flow: usize,
+    serial: u64,
+    frame: u64,
+    last: bool,
+    pushed: i64,
+}
+
+pub fn at(ms: i64) -> Time {
+    Time::from_micros(ms * 1000)
+}
+
+/// A stream: its sender and its receiver.
+pub struct Stream {
+    starts: i64,
+    part: Range<usize>,
+    rate: Rate,
+    flow: Flow,
+    ladder: Ladder,
+    frames: u64,
+    /// The newest image, the last that was sent, and what it was sent as.
+    image: Option<usize>,
+    sent: Option<usize>,
+    coded: (u8, usize),
+    packets: u64,
+    /// The receiver: packets that came or were lost, and the frame that is coming.
+    expected: u64,
+    lost: u64,
+    coming: (u64, i64),
+    heard: i64,
+    reports: VecDeque<(i64, Report, u64, u64)>,
+    /// What arrived, when, and for how long it had queued, in ms.
+    pub arrived: Vec<(i64, usize, i64)>,
+    /// What the ladder decided, when.
+    pub decisions: Vec<(i64, String)>,
+}
+
+impl Stream {
+    pub fn new(starts: i64, part: Range<usize>) -> Stream {
+        let (mut rate, mut flow) = (Rate::new(Arc::new(Limits::new(None, true))), Flow::default());
+        let clean = Duration::from_millis(2 * DELAY as u64);
+        rate.round_trip(at(starts), clean);
+        flow.round_trip(clean);
+        Stream {
+            starts,
+            part,
+            rate,
+            flow,
+            ladder: Ladder::default(),
+            frames: 0,
+            image: None,
+            sent: None,
+            coded: (0, 0),
+            packets: 0,
+            expected: 0,
+            lost: 0,
+            coming: (0, 0),
+            heard: 0,
+            reports: VecDeque::new(),
+            arrived: Vec::new(),
+            decisions: Vec::new(),
+        }
+    }
+
+    /// What the network has brought back by now.
+    fn hear(&mut self, ms: i64) {
+        while let Some((_, report, lost, seen)) = self.reports.pop_front_if(|(due, ..)| *due <= ms) {
+            self.heard = ms;
+            self.rate.reported(&report, at(ms));
+            self.rate.lost((lost, seen));
+            self.flow.acknowledged(report.acknowledged);
+        }
+        // What a transport does whose last packets were lost.
+        if self.frames > 0 && ms - self.heard > GIVEN_UP {
+            self.flow.acknowledged(self.frames);
+        }
+    }
+
+    fn capture(&mut self, ms: i64) {
+        let since = ms - self.starts;
+        if since >= 0
+            && since % 100 == 0
+            && let Some(load) = self.rate.load()
+            && let Some(reason) = self.ladder.decide(at(ms), &BOUNDS, &load)
+        {
+            self.decisions.push((ms, format!("{}: {reason}", self.ladder.rung().name(&BOUNDS))));
+        }
+        let image = since * 3 / 100;
+        if since >= 0 && (since - 1).max(0) * 3 / 100 != image && self.ladder.rung().takes(image as u64) {
+            self.image = Some(image as usize);
+        }
+    }
+
+    /// The packets of the next frame, if one may go.
+    fn send(&mut self, ms: i64) -> Vec<(Packet, usize)> {
+        let now = at(ms);
+        if self.image.is_none() || !self.flow.room(now) || !self.rate.wait(now).is_zero() {
+            return Vec::new();
+        }
+        let Some(image) = self.image.take() else { return Vec::new() };
+        let rung = self.ladder.rung();
+        let coded = (rung.quality.unwrap_or(80), rung.size.map_or(1080, |(_, height)| height));
+        let whole = self.sent.is_none() || coded != self.coded;
+        let left_out = self.sent.filter(|_| !whole).map(|sent| image - sent - 1);
+        (self.sent, self.coded) = (Some(image), coded);
+        let bytes = film::bytes(&self.part, image, left_out, coded.0, coded.1);
+        self.rate.begun(self.frames, now);
+        self.rate.sent(now, Burst { bytes, whole, waited: Duration::ZERO });
+        self.flow.sent(self.frames, now, bytes);
+        let count = bytes.div_ceil(PACKET);
+        let packets = (0..count).map(|n| {
+            let serial = self.packets + n as u64;
+            let length = PACKET.min(bytes - n * PACKET);
+            (Packet { flow: 0, serial, frame: self.frames, last: n + 1 == count, pushed: ms }, length)
+        });
+        let packets = packets.collect();
+        self.packets += count as u64;
+        self.frames += 1;
+        packets
+    }
+
+    /// A packet arrives; a frame is reported with its last packet, or that of another if it lost it.
+    fn take(&mut self, ms: i64, packet: Packet, bytes: usize) {
+        self.lost += packet.serial - self.expected;
+        self.expected = packet.serial + 1;
+        self.arrived.push((ms, bytes, ms - packet.pushed - DELAY));
+        if self.coming.0 != packet.frame || self.coming.1 == 0 {
+            self.coming = (packet.frame, ms);
+        }
+        if packet.last {
+            let theirs = |ms: i64| Time::from_micros(OFFSET + ms * 1000 + ms / 20);
+            let report = Report { acknowledged: packet.frame, began: theirs(self.coming.1), arrived: theirs(ms) };
+            self.reports.push_back((ms + DELAY, report, self.lost, self.expected));
+        }
+    }
+
+    /// Bits a second that arrived between these seconds.
+    pub fn bitrate(&self, from: i64, to: i64) -> f64 {
+        let within = self.arrived.iter().filter(|(ms, ..)| (from * 1000..to * 1000).contains(ms));
+        within.map(|(_, bytes, _)| *bytes as f64 * 8.0).sum::<f64>() / (to - from) as f64
+    }
+
+    /// The queue that this part of the packets stayed under, in ms.
+    pub fn queue(&self, from: i64, to: i64, part: f64) -> i64 {
+        let within = self.arrived.iter().filter(|(ms, ..)| (from * 1000..to * 1000).contains(ms));
+        let mut queues: Vec<i64> = within.map(|(.., queue)| *queue).collect();
+        queues.sort_unstable();
+        queues.get((queues.len() as f64 * part) as usize).copied().unwrap_or(0)
+    }
+}
+
+/// A long TCP flow: Reno, without its retransmissions' bytes counted apart.
+#[derive(Default)]
+pub struct Tcp {
+    window: f64,
+    threshold: f64,
+    serial: u64,
+    flying: u64,
+    expected: u64,
+    recover: u64,
+    acks: VecDeque<(i64, u64, u64)>,
+    arrived: Vec<(i64, usize)>,
+}
+
+impl Tcp {
+    pub fn new() -> Tcp {
+        Tcp { window: 10.0, threshold: f64::MAX, ..Tcp::default() }
+    }
+
+    fn hear(&mut self, ms: i64) {
+        while let Some((_, serial, lost)) = self.acks.pop_front_if(|(due, ..)| *due <= ms) {
+            self.flying -= 1 + lost;
+            if lost > 0 && serial >= self.recover {
+                self.threshold = (self.window / 2.0).max(2.0);
+                (self.window, self.recover) = (self.threshold, self.serial);
+            } else if self.window < self.threshold {
+                self.window += 1.0;
+            } else {
+                self.window += 1.0 / self.window;
+            }
+        }
+    }
+
+    fn send(&mut self, ms: i64) -> Option<Packet> {
+        ((self.flying as f64) < self.window).then(|| {
+            self.flying += 1;
+            self.serial += 1;
+            Packet { flow: usize::MAX, serial: self.serial - 1, frame: 0, last: false, pushed: ms }
+        })
+    }
+
+    fn take(&mut self, ms: i64, packet: Packet, bytes: usize) {
+        self.acks.push_back((ms + DELAY, packet.serial, packet.serial - self.expected));
+        self.expected = packet.serial + 1;
+        self.arrived.push((ms, bytes));
+    }
+
+    /// Bits a second that arrived between these seconds.
+    pub fn bitrate(&self, from: i64, to: i64) -> f64 {
+        let within = self.arrived.iter().filter(|(ms, _)| (from * 1000..to * 1000).contains(ms));
+        within.map(|(_, bytes)| *bytes as f64 * 8.0).sum::<f64>() / (to - from) as f64
+    }
+}
+
+/// Runs for so many seconds; `rates`: Mbit/s from these seconds on.
+pub fn run(streams: &mut [Stream], mut tcp: Option<&mut Tcp>, rates: &[(i64, f64)], seconds: i64) {
+    let mut network: Shaper<Packet> = Shaper::new(Carrier::Datagrams, 1);
+    for ms in 0..seconds * 1000 {
+        if let Some((_, mbit)) = rates.iter().find(|(second, _)| second * 1000 == ms) {
+            let settings = format!("delay={DELAY}ms,rate={}kbit,queue={QUEUE}", (mbit * 1000.0) as u64);
+            network.set(at(ms), &settings.parse::<Settings>().unwrap());
+        }
+        while let Some((packet, bytes)) = network.pop(at(ms)) {
+            match streams.get_mut(packet.flow) {
+                Some(stream) => stream.take(ms, packet, bytes.len()),
+                None => tcp.as_deref_mut().unwrap().take(ms, packet, bytes.len()),
+            }
+        }
+        if let Some(tcp) = &mut tcp {
+            tcp.hear(ms);
+            while let Some(packet) = tcp.send(ms) {
+                network.push(at(ms), packet, vec![0; PACKET]);
+            }
+        }
+        for (flow, stream) in streams.iter_mut().enumerate() {
+            stream.hear(ms);
+            stream.capture(ms);
+            for (packet, length) in stream.send(ms) {
+                network.push(at(ms), Packet { flow, ..packet }, vec![0; length]);
+            }
+        }
+    }
+}

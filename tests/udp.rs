@@ -1,0 +1,145 @@
+//! `udp://` from end to end: a sender, a bad network, a receiver, and those who mean no good.
+
+mod common;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use common::{LIMIT, Vstream, vstream};
+use vstream::datagrams::door::{Call, VERSION, Word};
+
+const CARD: &str = "test?size=640x360&fps=30";
+
+/// A receiver with these options, a network before it, and the address to send to.
+fn receiver(options: &str, network: &[&str]) -> (Vstream, Vstream, String) {
+    let listen = format!("udp://127.0.0.1:0{options}");
+    let mut recv = vstream(&["recv", "--listen", &listen, "--stats", "json"]);
+    let to = recv.listening();
+    let target = to.split("://").nth(1).unwrap().split('?').next().unwrap().to_string();
+    let base = ["shape", "--listen", "127.0.0.1:0", "--to", &target, "--udp", "--seed", "1", "--http", "127.0.0.1:0"];
+    let mut shape = vstream(&[&base[..], network].concat());
+    let address = shape.listening();
+    (recv, shape, address)
+}
+
+fn number(line: &serde_json::Value, path: &str) -> f64 {
+    line.pointer(path).and_then(serde_json::Value::as_f64).unwrap_or_default()
+}
+
+#[test]
+fn with_latency_frames_are_whole_on_a_bad_network() {
+    let (recv, _shape, to) = receiver("?latency=160ms", &["--delay", "20ms", "--loss", "5%"]);
+    vstream(&["send", "--from", CARD, "--frames", "150", "--to", &to]).end().ended_with(0);
+    let totals = recv.end().ended_with(0).totals();
+    assert!(number(&totals, "/frames") >= 140.0, "{totals}");
+    assert!(number(&totals, "/stale_pct") < 0.2, "{totals}");
+    assert!(number(&totals, "/recovered/fec") + number(&totals, "/recovered/resend") > 20.0, "{totals}");
+    assert!(number(&totals, "/lost") <= 1.0, "{totals}");
+}
+
+#[test]
+fn without_latency_the_newest_wins_and_the_rest_heals() {
+    let (recv, _shape, to) = receiver("", &["--delay", "20ms", "--loss", "10%"]);
+    vstream(&["send", "--from", CARD, "--frames", "150", "--to", &to]).end().ended_with(0);
+    let totals = recv.end().ended_with(0).totals();
+    assert!(number(&totals, "/frames") >= 130.0, "{totals}");
+    assert!(number(&totals, "/stale_pct") < 2.0, "{totals}");
+}
+
+#[test]
+fn every_frame_arrives_through_losses() {
+    let dir = tempfile::tempdir().unwrap();
+    let frames = dir.path().join("frames");
+    let mut recv =
+        vstream(&["recv", "--listen", "udp://127.0.0.1:0", "--stats", "json", "--save", frames.to_str().unwrap()]);
+    let target = recv.listening().split("://").nth(1).unwrap().to_string();
+    let base = ["shape", "--listen", "127.0.0.1:0", "--to", &target, "--udp", "--http", "127.0.0.1:0", "--seed", "1"];
+    let mut shape = vstream(&[&base[..], &["--loss", "10%", "--reorder", "2%", "--duplicate", "2%"]].concat());
+    let to = shape.listening();
+    vstream(&["send", "--from", CARD, "--frames", "60", "--every-frame", "--to", &to]).end().ended_with(0);
+    let totals = recv.end().ended_with(0).totals();
+    assert_eq!(totals["frames"], 60, "{totals}");
+    assert_eq!(
+        std::fs::read_dir(frames).unwrap().filter(|e| e.as_ref().unwrap().path().extension().unwrap() == "jpg").count(),
+        60
+    );
+}
+
+#[test]
+fn strangers_cost_nothing_and_get_less_than_they_gave() {
+    let mut recv = vstream(&["recv", "--listen", "udp://127.0.0.1:0", "--stats", "json"]);
+    let to = recv.listening();
+    let target = to.split("://").nth(1).unwrap().to_string();
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.connect(&target).unwrap();
+    stranger.set_read_timeout(Some(LIMIT)).unwrap();
+    let call = |caller| Call { caller, cookie: 7, mtu: 1200, latency: Duration::ZERO, proof: Default::default() };
+    let mut buffer = [0; 2000];
+    for caller in 0..20_000 {
+        stranger.send(&Word::Call(call(caller)).encode()).unwrap();
+        if caller % 100 == 0 {
+            let count = stranger.recv(&mut buffer).unwrap();
+            assert!(matches!(Word::decode(buffer[..count].to_vec().into()).unwrap(), Word::Cookie { .. }));
+            assert!(count < 40);
+        }
+    }
+    for rubbish in [&[][..], &[1], &[16; 17], &[16; 1400], &[255; 1400]] {
+        stranger.send(rubbish).unwrap();
+    }
+    vstream(&["send", "--from", CARD, "--frames", "10", "--to", &to]).end().ended_with(0);
+    let totals = recv.end().ended_with(0).totals();
+    assert!(number(&totals, "/frames") >= 5.0, "{totals}");
+}
+
+#[test]
+fn another_version_is_told_so() {
+    let mut recv = vstream(&["recv", "--listen", "udp://127.0.0.1:0"]);
+    let target = recv.listening().split("://").nth(1).unwrap().to_string();
+    let caller = UdpSocket::bind("127.0.0.1:0").unwrap();
+    caller.connect(&target).unwrap();
+    caller.set_read_timeout(Some(LIMIT)).unwrap();
+    let call = Call { caller: 5, cookie: 0, mtu: 1200, latency: Duration::ZERO, proof: Default::default() };
+    let newer = Word::Call(call).encode_as(VERSION + 1);
+    caller.send(&newer).unwrap();
+    let mut buffer = [0; 2000];
+    let count = caller.recv(&mut buffer).unwrap();
+    assert_eq!(Word::decode(buffer[..count].to_vec().into()).unwrap(), Word::Version { caller: 5, version: VERSION });
+}
+
+#[test]
+fn a_receiver_that_is_started_again_is_called_again() {
+    let mut recv = vstream(&["recv", "--listen", "udp://127.0.0.1:0", "--stats", "json"]);
+    let to = recv.listening();
+    let mut send = vstream(&["send", "--from", CARD, "--to", &to]);
+    send.says("connected to");
+    recv.stats(|line| number(line, "/frames") > 5.0);
+    drop(recv); // killed: it says nothing
+    let mut recv = vstream(&["recv", "--listen", to.split('?').next().unwrap(), "--stats", "json"]);
+    recv.stats(|line| number(line, "/frames") > 5.0);
+}
+
+#[test]
+fn who_has_another_key_or_none_is_refused() {
+    let key = ["--key", "a key that both know"];
+    let mut recv = vstream(&[&["recv", "--listen", "udp://127.0.0.1:0", "--stats", "json"][..], &key].concat());
+    let to = recv.listening();
+    let send =
+        |args: &[&str]| vstream(&[&["send", "--from", CARD, "--frames", "20", "--to", &to][..], args].concat()).end();
+    send(&["--key", "another key altogether"]).ended_with(4).saying("the key is wrong");
+    send(&[]).ended_with(4).saying("a key is needed");
+    send(&key).ended_with(0);
+    assert!(number(&recv.end().ended_with(0).totals(), "/frames") > 5.0);
+    let mut open = vstream(&["recv", "--listen", "udp://127.0.0.1:0"]);
+    let to = open.listening();
+    vstream(&[&["send", "--from", CARD, "--to", &to][..], &key].concat())
+        .end()
+        .ended_with(4)
+        .saying("no key is set here");
+}
+
+#[test]
+fn options_that_are_none_are_usage_errors() {
+    vstream(&["recv", "--listen", "udp://:0?mtu=10"]).end().ended_with(2).saying("576 to 65507");
+    vstream(&["send", "--to", "udp://127.0.0.1:9?fec=lots"]).end().ended_with(2).saying("percentages are from");
+    vstream(&["send", "--to", "udp://127.0.0.1:9?speed=1"]).end().ended_with(2).saying("there are mtu, latency, fec");
+}
