@@ -3,10 +3,11 @@
 //! `cargo bench --bench segments -- [FILM.i420 [WxH]]`; benches/run.sh prepares the film. Without one the other two run.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rayon::ThreadPoolBuilder;
+use rustix::time::{ClockId, clock_gettime};
 use vstream::clock::Time;
 use vstream::codec::coder::{Coder, Wanted};
 use vstream::codec::decode::Decoder;
@@ -24,10 +25,12 @@ mod clips;
 /// What a link carries besides the runs of a frame: begin and end.
 const AROUND: usize = 67;
 
+/// Processor time of all threads, so that other programs' does not count.
 fn timed<T>(sum: &mut Duration, act: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
+    let now = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).expect("no time before zero");
+    let begun = now();
     let done = act();
-    *sum += begun.elapsed();
+    *sum += now() - begun;
     done
 }
 
@@ -39,6 +42,8 @@ struct Sums {
     tiles: f64,
     /// Mean squared error of each plane, summed over frames.
     errors: [f64; 3],
+    /// The same of the luma, against the scene before noise was added.
+    scene: f64,
     /// Mean squared error of every tile of every tenth frame.
     worst: Vec<f64>,
     encode: Duration,
@@ -46,8 +51,10 @@ struct Sums {
 }
 
 impl Sums {
-    fn psnr(&self, plane: usize) -> f64 {
-        -10.0 * (self.errors[plane] / self.frames).log10()
+    /// Decibels of each plane, and of the luma against the scene.
+    fn psnr(&self) -> [f64; 4] {
+        let [y, cb, cr] = self.errors;
+        [y, cb, cr, self.scene].map(|error| -10.0 * (error / self.frames).log10())
     }
 
     /// Luma of the worst tile in a hundred.
@@ -56,7 +63,8 @@ impl Sums {
         10.0 * (65025.0 / self.worst[self.worst.len() * 99 / 100]).log10()
     }
 
-    fn add(&mut self, source: &Picture, shown: &Picture) {
+    fn add(&mut self, source: &Picture, scene: &Picture, shown: &Picture) {
+        self.scene += 10f64.powf(-scene.psnr(shown)[0] / 10.0);
         for (sum, db) in self.errors.iter_mut().zip(source.psnr(shown)) {
             *sum += 10f64.powf(-db / 10.0);
         }
@@ -81,45 +89,67 @@ fn tile_error(a: &Picture, b: &Picture, grid: Grid, tile: usize) -> f64 {
     f64::from(sum) / count as f64
 }
 
-/// Plays a clip through a coder, a link's bytes and a decoder.
-fn play(clip: &mut dyn Iterator<Item = Picture>, gate: Mode, rate: f64) -> Sums {
-    let mut coder = Coder::new(Wanted { gate: Some(gate), ..Wanted::default() });
-    let (mut decoder, mut sums, mut had) = (Decoder::default(), Sums::default(), None::<Coded>);
-    for (seq, picture) in clip.enumerate() {
-        let captured = Time::from_micros((seq as f64 * 1e6 / rate) as i64);
-        let image = Image::Picture(Arc::new(picture.clone()));
-        let (coded, _) = timed(&mut sums.encode, || coder.encode(image, seq as u64, captured)).expect("it encodes");
-        // Plain MJPEG sends every byte of every frame.
-        let before = had.take().filter(|_| gate != Mode::Off);
-        let lacking = coded.lacking(before.as_ref());
-        sums.bytes += match gate {
+/// A coder, what its link carries, and a decoder.
+struct Player {
+    gate: Mode,
+    coder: Coder,
+    decoder: Decoder,
+    had: Option<Coded>,
+    sums: Sums,
+}
+
+impl Player {
+    fn new(gate: Mode) -> Player {
+        let coder = Coder::new(Wanted { gate: Some(gate), ..Wanted::default() });
+        Player { gate, coder, decoder: Decoder::default(), had: None, sums: Sums::default() }
+    }
+
+    fn play(&mut self, seq: u64, captured: Time, shot: &Shot) {
+        let sums = &mut self.sums;
+        let image = Image::Picture(shot.picture.clone());
+        let (coded, _) =
+            timed(&mut sums.encode, || self.coder.encode(image, seq, captured, &|_, _| ())).expect("it encodes");
+        // Plain MJPEG sends and decodes every byte of every frame.
+        if self.gate == Mode::Off {
+            (self.had, self.decoder) = (None, Decoder::default());
+        }
+        let lacking = coded.lacking(self.had.as_ref());
+        sums.bytes += match self.gate {
             Mode::Off => coded.bytes.len() as f64,
             _ => (runs::encode(&coded, &lacking).len() + AROUND) as f64,
         };
         sums.tiles += lacking.len() as f64 / coded.head.count as f64;
-        let frame = Frame { epoch: 0, seq: seq as u64, captured, error: Duration::ZERO, coded: coded.clone() };
-        let mut whole = Decoder::default();
-        let decoder = if gate == Mode::Off { &mut whole } else { &mut decoder };
-        let decoded = timed(&mut sums.decode, || decoder.decode(&frame)).expect("it decodes");
-        sums.add(&picture, &decoded.picture);
-        had = Some(coded);
+        let frame = Frame { epoch: 0, seq, captured, error: Duration::ZERO, coded: coded.clone() };
+        let decoded = timed(&mut sums.decode, || self.decoder.decode(&frame)).expect("it decodes");
+        sums.add(&shot.picture, shot.scene.as_ref().unwrap_or(&shot.picture), &decoded.picture);
+        self.had = Some(coded);
     }
-    sums
 }
 
-fn compare(name: &str, clip: &dyn Fn() -> Box<dyn Iterator<Item = Picture>>, rate: f64) {
-    let mut plain = play(&mut clip(), Mode::Off, rate);
-    let mut gated = play(&mut clip(), Mode::Auto, rate);
+/// What a source gives, and the same without its noise.
+struct Shot {
+    picture: Arc<Picture>,
+    scene: Option<Picture>,
+}
+
+fn compare(name: &str, clip: impl Iterator<Item = Shot>, rate: f64) {
+    let mut players = [Mode::Off, Mode::Auto].map(Player::new);
+    for (seq, shot) in clip.enumerate() {
+        let captured = Time::from_micros((seq as f64 * 1e6 / rate) as i64);
+        // In turn, as the first one waits for the picture to come into the processor's cache.
+        let (first, second) = players.split_at_mut(1);
+        let order = if seq % 2 == 0 { [&mut first[0], &mut second[0]] } else { [&mut second[0], &mut first[0]] };
+        order.into_iter().for_each(|player| player.play(seq as u64, captured, &shot));
+    }
+    let [mut plain, mut gated] = players.map(|player| player.sums);
     // A plane without any error in both is as good as it was.
-    let db = |plane| Some(gated.psnr(plane) - plain.psnr(plane)).filter(|db| db.is_finite()).unwrap_or_default();
+    let better = |(gated, plain): (f64, f64)| Some(gated - plain).filter(|db| db.is_finite()).unwrap_or_default();
+    let [y, cb, cr, scene] = [0, 1, 2, 3].map(|i| better((gated.psnr()[i], plain.psnr()[i])));
     let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
     println!(
-        "| {name} | {:.2} | {:.0} % | {:+.2} / {:+.2} / {:+.2} | {:.1} / {:.1} | {:.2} | {:.2} |",
+        "| {name} | {:.2} | {:.0} % | {y:+.2} / {cb:+.2} / {cr:+.2} | {scene:+.2} | {:.1} / {:.1} | {:.2} | {:.2} |",
         gated.bytes / plain.bytes,
         100.0 * gated.tiles / gated.frames,
-        db(0),
-        db(1),
-        db(2),
         gated.worst(),
         plain.worst(),
         ratio(gated.encode, plain.encode),
@@ -137,7 +167,8 @@ fn recoding(clip: impl Iterator<Item = Picture>) {
         for (seq, shot) in shots.iter().enumerate() {
             let captured = Time::from_micros(seq as i64 * 33_333);
             let image = Image::Jpeg(shot.clone());
-            let (coded, _) = timed(&mut took, || coder.encode(image, seq as u64, captured)).expect("it is a JPEG");
+            let (coded, _) =
+                timed(&mut took, || coder.encode(image, seq as u64, captured, &|_, _| ())).expect("it is a JPEG");
             bytes += runs::encode(&coded, &coded.lacking(had.as_ref())).len() + AROUND;
             had = Some(coded);
         }
@@ -178,19 +209,29 @@ fn parts(first: &Picture, second: &Picture) {
     println!("| finding the segments | {:.0} |", median_us(200, || drop(jpeg::segments(new.bytes.clone(), 1))));
 }
 
-/// Bytes that the restart markers cost, at eight widths.
-fn markers(pictures: &[Picture]) {
-    println!("\n| width | restart intervals cost |\n|---|---|");
-    for width in [320usize, 640, 720, 854, 1024, 1280, 1600, 1920] {
-        let height = (width * 9 / 16).next_multiple_of(2);
-        let (mut ours, mut plain) = (0, 0);
-        for picture in pictures {
-            let scaled = vstream::codec::scale::scale(picture, width, height).expect("a size");
-            ours += encode::encode(&scaled, 80).expect("it encodes").len();
-            plain += clips::plain(&scaled, 80).len();
-        }
-        println!("| {width} | {:.1} % |", 100.0 * (ours as f64 / plain as f64 - 1.0));
+/// Bytes that the restart intervals cost, at eight widths: the less there is in a tile, the more.
+fn markers(clips: &[(&str, Vec<Picture>)]) {
+    let widths = [320usize, 640, 720, 854, 1024, 1280, 1600, 1920];
+    println!("\n| restart intervals cost, by width |{}|", widths.map(|width| format!(" {width} ")).join("|"));
+    println!("|---|{}", "---|".repeat(widths.len()));
+    for (name, pictures) in clips {
+        let costs = widths.map(|width| {
+            let height = (width * 9 / 16).next_multiple_of(2);
+            let (mut ours, mut plain) = (0, 0);
+            for picture in pictures {
+                let scaled = vstream::codec::scale::scale(picture, width, height).expect("a size");
+                ours += encode::encode(&scaled, 80).expect("it encodes").len();
+                plain += clips::plain(&scaled, 80).len();
+            }
+            format!(" {:.1} % ", 100.0 * (ours as f64 / plain as f64 - 1.0))
+        });
+        println!("| {name} |{}|", costs.join("|"));
     }
+}
+
+/// Pictures without a scene behind them.
+fn shots(clip: impl Iterator<Item = Picture>) -> impl Iterator<Item = Shot> {
+    clip.map(|picture| Shot { picture: picture.into(), scene: None })
 }
 
 fn main() {
@@ -200,25 +241,29 @@ fn main() {
     // One thread: processor time, not the time of waiting for each other.
     ThreadPoolBuilder::new().num_threads(1).build_global().expect("the first pool");
     println!(
-        "| clip | bytes | tiles sent | Y / Cb / Cr dB | worst 1 % of tiles, dB, gated / plain | encode time | decode time |"
+        "| clip | bytes | tiles sent | Y / Cb / Cr dB | Y dB against the scene without noise | worst 1 % of tiles, dB, \
+         gated / plain | encode time | decode time |\n|---|---|---|---|---|---|---|---|"
     );
-    println!("|---|---|---|---|---|---|---|");
-    if std::env::var("GATE").is_err()
-        && let Some(path) = &film
-    {
-        compare("film", &|| Box::new(clips::film(path, width, height)), 24.0);
+    if let Some(path) = &film {
+        compare("film", shots(clips::film(path, width, height)), 24.0);
     }
     for noise in [1.0, 2.0] {
-        let name = format!("camera at rest, noise of {noise} steps, one person moving");
-        compare(&name, &|| Box::new(clips::camera(width, height, 240, noise)), 30.0);
+        let [pictures, scenes] = [noise, 0.0].map(|noise| clips::camera(width, height, 240, noise));
+        let clip = pictures.zip(scenes).map(|(picture, scene)| Shot { picture: picture.into(), scene: Some(scene) });
+        compare(&format!("camera at rest, noise of {noise} steps, one person moving"), clip, 30.0);
     }
-    compare("desktop, a terminal scrolls", &|| Box::new(clips::desktop(width, height, 240)), 30.0);
+    compare("desktop, a terminal scrolls", shots(clips::desktop(width, height, 240)), 30.0);
     println!();
     recoding(clips::camera(width, height, 150, 1.0));
+    let mut clips = vec![
+        ("camera", clips::camera(width, height, 1, 1.0).collect()),
+        ("desktop", clips::desktop(width, height, 1).collect()),
+    ];
     if let Some(path) = &film {
         assert_eq!(std::fs::metadata(path).expect("the film").len() as usize % byte_len(width, height), 0);
         let pictures: Vec<Picture> = clips::film(path, width, height).take(2).collect();
         parts(&pictures[0], &pictures[1]);
-        markers(&clips::film(path, width, height).step_by(48).collect::<Vec<_>>());
+        clips.insert(0, ("film", clips::film(path, width, height).step_by(48).collect::<Vec<_>>()));
     }
+    markers(&clips);
 }

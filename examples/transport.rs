@@ -13,7 +13,9 @@ use vstream::endpoint::Endpoint;
 use vstream::fanout::Fanout;
 use vstream::frame::Frame;
 use vstream::link::Link;
+use vstream::merge::Merge;
 use vstream::message::{About, Hello, Message, Side, Welcome};
+use vstream::path::{Hop, Path};
 use vstream::publish::{Feed, publish};
 use vstream::segments::Coded;
 use vstream::stats::Board;
@@ -68,11 +70,19 @@ impl Listener for Listening {
 /// Calls, and publishes thirty frames of a picture that brightens.
 async fn send(to: Endpoint) -> Result<()> {
     let mut link = Unix.connect(&to).await?;
-    let stream = About { rate: Some(30.0), every_frame: true };
-    let hello = Hello { role: Side::Publish, name: None, agent: greet::agent(), instance: 1, stream };
+    let stream = About { rate: Some(30.0), every_frame: true, path: Vec::new() };
+    let hello = Hello { role: Side::Publish, name: None, agent: greet::agent(), instance: 1, listening: None, stream };
     greet::call(&mut link, hello).await?;
     let frames = Arc::new(Fanout::new(true));
-    let mut feed = Feed { frames: frames.subscribe(), held: Default::default(), every: true };
+    let path = Arc::new(Path::new(Hop { id: 1, name: "example".into(), ..Hop::default() }));
+    let mut feed = Feed {
+        frames: frames.subscribe(),
+        held: Default::default(),
+        every: true,
+        limits: Default::default(),
+        over: Stop::default(),
+        path,
+    };
     std::thread::spawn(move || -> Result<()> {
         for seq in 0..30u8 {
             let mut picture = Picture::new(320, 240);
@@ -80,7 +90,7 @@ async fn send(to: Endpoint) -> Result<()> {
             let coded = Coded::whole(codec::encode::encode(&picture, 80)?, seq.into());
             smol::block_on(frames.until_wanted());
             let (captured, error) = (clock::now(), Duration::ZERO);
-            frames.put(Frame { epoch: 1, seq: seq.into(), captured, error, coded });
+            frames.put(Frame { epoch: 1, seq: seq.into(), captured, error, coded }.into());
         }
         frames.close();
         Ok(())
@@ -96,17 +106,20 @@ async fn receive(listener: Box<dyn Listener>) -> Result<()> {
     let hello = greet::hear(&mut link).await?;
     let welcome = Welcome { name: "live".into(), agent: greet::agent(), stream: About::default() };
     link.tx.send(Message::Welcome(welcome)).await?;
-    let frames: Fanout<Frame> = Fanout::new(false);
-    let mut shown = frames.subscribe();
+    let stream = Merge::new(hello.stream.every_frame);
+    let mut shown = stream.out.subscribe();
     let printing = std::thread::spawn(move || {
-        while let Some(frame) = shown.next_blocking() {
+        while let Some(draft) = shown.next_blocking() {
+            let Some(frame) = smol::block_on(draft.clone().frame()) else { continue };
             let picture = codec::decode::decode(&frame.coded.bytes).expect("we encoded it");
             println!("frame {:2}: luma {}", frame.seq, picture.planes()[0][0]);
         }
     });
     let peer = Board::new("recv").join("sender");
-    watch(link, &frames, hello.stream.every_frame, &peer, &Stop::default(), |_| true).await?;
-    frames.close();
+    let path = Path::new(Hop { id: 2, name: "example".into(), ..Hop::default() });
+    let stop = Stop::default();
+    watch(link, &stream, &path, &peer, (&stop, &stop), |_, _| true).await?;
+    stream.out.close();
     printing.join().expect("printing does not fail");
     Ok(())
 }
