@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::message::Report;
 
+pub mod choice;
 mod estimate;
 pub mod ladder;
 mod least;

@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::roles::{devices, recv, relay, send, shape};
+use crate::roles::{devices, hub, recv, relay, send, shape};
 use crate::transports;
 
 /// Live video from one PC to others, with the network in between in view
@@ -23,6 +23,7 @@ pub enum Role {
     Send(send::SendArgs),
     Recv(recv::RecvArgs),
     Relay(relay::RelayArgs),
+    Hub(hub::HubArgs),
     Shape(Box<shape::ShapeArgs>),
     Devices(devices::DevicesArgs),
     /// Print a completion script, for example: vstream completions bash >> ~/.bashrc
@@ -85,6 +86,7 @@ pub fn run() -> anyhow::Result<()> {
         Role::Send(args) => send::run(args),
         Role::Recv(args) => recv::run(args),
         Role::Relay(args) => relay::run(args),
+        Role::Hub(args) => hub::run(args),
         Role::Shape(args) => shape::run(*args),
         Role::Devices(args) => devices::run(args),
         Role::Completions { shell } => {

@@ -15,12 +15,19 @@ pub struct Fanout<T> {
     /// Rings when a reader comes, waits or leaves, and when the fan-out closes.
     wanted: Arc<Event>,
     every: AtomicBool,
+    /// The newest value, for readers that come later, where that is kept.
+    kept: Option<Mutex<Option<T>>>,
 }
 
 impl<T: Clone> Fanout<T> {
     /// `every`: no reader may miss a value, so writers wait for all of them.
     pub fn new(every: bool) -> Fanout<T> {
-        Fanout { readers: Mutex::default(), wanted: Arc::default(), every: every.into() }
+        Fanout { readers: Mutex::default(), wanted: Arc::default(), every: every.into(), kept: None }
+    }
+
+    /// Readers may miss values, and one that comes gets the newest at once, not only the next.
+    pub fn keeping() -> Fanout<T> {
+        Fanout { kept: Some(Mutex::default()), ..Fanout::new(false) }
     }
 
     /// Whether no reader may miss a value.
@@ -35,9 +42,23 @@ impl<T: Clone> Fanout<T> {
 
     pub fn subscribe(&self) -> Latest<T> {
         let (writer, reader) = latest_of(self.wanted.clone());
-        self.with(|readers| readers.push(writer));
+        self.with(|readers| {
+            // Under the readers' lock: what is put now reaches it one way or the other.
+            self.newest().into_iter().for_each(|value| _ = writer.put(value));
+            readers.push(writer);
+        });
         self.wanted.notify(usize::MAX);
         reader
+    }
+
+    /// The newest value, where that is kept.
+    pub fn newest(&self) -> Option<T> {
+        self.kept.as_ref().and_then(|kept| lock(kept).clone())
+    }
+
+    /// Keeps the newest value no longer.
+    pub fn forget(&self) {
+        self.kept.iter().for_each(|kept| *lock(kept) = None);
     }
 
     pub fn readers(&self) -> usize {
@@ -71,7 +92,10 @@ impl<T: Clone> Fanout<T> {
     /// Gives the value to every reader; those still busy get it in place of the one they had not taken. How many
     /// values were replaced so.
     pub fn put(&self, value: T) -> usize {
-        self.with(|readers| readers.iter().filter(|reader| reader.put(value.clone()).is_some()).count())
+        self.with(|readers| {
+            self.kept.iter().for_each(|kept| *lock(kept) = Some(value.clone()));
+            readers.iter().filter(|reader| reader.put(value.clone()).is_some()).count()
+        })
     }
 
     /// Ends all readers, once they took what is there.
@@ -138,6 +162,17 @@ mod tests {
         for t in threads {
             assert_eq!(t.join().unwrap(), (0..200).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn who_comes_late_gets_the_newest_at_once_where_it_is_kept() {
+        let all = Fanout::keeping();
+        all.put(1);
+        all.put(2);
+        assert_eq!(all.subscribe().next_blocking(), Some(2));
+        let plain = Fanout::new(false);
+        plain.put(1);
+        assert_eq!(plain.subscribe().try_next(), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 pub mod adapt;
 pub mod assembly;
+pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod codec;
@@ -55,3 +56,4 @@ pub mod units;
 pub mod utc;
 pub mod watch;
 pub mod web;
+pub mod word;

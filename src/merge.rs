@@ -57,7 +57,11 @@ pub struct Begin {
 
 impl Merge {
     pub fn new(every: bool) -> Merge {
-        Merge { out: Arc::new(Fanout::new(every)), turn: smol::lock::Mutex::new(()), state: Mutex::default() }
+        Merge::into(Fanout::new(every))
+    }
+
+    pub fn into(out: Fanout<Draft>) -> Merge {
+        Merge { out: Arc::new(out), turn: smol::lock::Mutex::new(()), state: Mutex::default() }
     }
 
     pub fn join(&self) -> Feeder<'_> {

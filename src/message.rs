@@ -14,15 +14,18 @@ use crate::frame::BYTES_MAX;
 use crate::path::Hop;
 use crate::roster::{Order, Status};
 use crate::segments::{Form, Head, SEGMENTS_MAX};
+use crate::word::Word;
 
 pub use opening::{NoHello, VERSION, opening};
-pub use words::{About, Bye, Hello, Refuse, Side, Welcome};
+pub use words::{About, Bye, Hello, Refuse, Side, Visit, Welcome};
 
 mod opening;
 
 pub const PREFIX: usize = 5;
 /// Greetings and words fit in this; a longer one is not from a vstream.
 const WORDS_MAX: usize = 4096;
+/// A room or a hall with all that is listed of it.
+const LIST_MAX: usize = 32 << 10;
 /// Bytes of the longest header of a frame: tables of a JPEG, and what cameras add to them.
 pub const HEADER_MAX: usize = 1 << 16;
 const BEGIN: usize = 36;
@@ -50,6 +53,8 @@ pub enum Message {
     Order(Order),
     /// To it: how the peer does.
     Status(Status),
+    /// Of a hub and its guests.
+    Word(Word),
 }
 
 /// A frame begins: what it is, without its segments.
@@ -116,6 +121,7 @@ mod kind {
     pub const END: u8 = 18;
     pub const ORDER: u8 = 32;
     pub const STATUS: u8 = 33;
+    pub const WORD: u8 = 34;
 }
 
 /// The type of what crosses before the hello where there is a key (`sealed.rs`).
@@ -180,6 +186,7 @@ impl Message {
             Message::Path(hops) => put_json(&mut out, kind::PATH, hops),
             Message::Order(order) => put_json(&mut out, kind::ORDER, order),
             Message::Status(status) => put_json(&mut out, kind::STATUS, status),
+            Message::Word(word) => put_json(&mut out, kind::WORD, word),
         };
         let length = (out.len() - PREFIX + tail.len()) as u32;
         out[1..PREFIX].copy_from_slice(&length.to_le_bytes());
@@ -193,6 +200,7 @@ impl Message {
         let allowed = match kind {
             kind::HELLO | kind::WELCOME | kind::REFUSE | kind::BYE | kind::PATH => 0..=WORDS_MAX,
             kind::ORDER | kind::STATUS => 0..=WORDS_MAX,
+            kind::WORD => 0..=LIST_MAX,
             kind::BEGIN => BEGIN..=BEGIN + HEAD + HEADER_MAX,
             kind::RUNS => RUNS..=RUNS + BYTES_MAX + RUNS_MAX,
             kind::END => 16..=16,
@@ -235,6 +243,7 @@ impl Message {
             kind::PATH => Message::Path(json(&payload)?),
             kind::ORDER => Message::Order(json(&payload)?),
             kind::STATUS => Message::Status(json(&payload)?),
+            kind::WORD => Message::Word(json(&payload)?),
             _ => bail!("a message of unknown type {kind}"),
         })
     }

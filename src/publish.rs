@@ -29,6 +29,7 @@ use crate::runs;
 use crate::segments::Segment;
 use crate::stats::Peer;
 use crate::stop::Stop;
+use crate::word::{self, Talk};
 
 /// Where a link's frames come from, kept over reconnections.
 pub struct Feed {
@@ -41,6 +42,8 @@ pub struct Feed {
     pub over: Stop,
     /// The way of the stream, which the far side is told when it changes.
     pub path: Arc<Path>,
+    /// Words besides, where the far side is a guest that has some.
+    pub talk: Option<Talk>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -78,8 +81,9 @@ pub async fn publish(link: Link, feed: &mut Feed, peer: &Arc<Peer>, stop: &Stop)
     with(&state.flow, |flow| flow.held(tx.holds()));
     let shared = Mutex::new(std::mem::take(&mut feed.held));
     let next = (&mut feed.frames, &feed.over);
-    let writing = write(&mut *tx, next, (&shared, feed.every), &feed.path, peer, &state);
-    let reading = async { read(&mut *rx, &shared, peer, &state).await.map(End::Left) };
+    let besides = (&*feed.path, feed.talk.as_ref());
+    let writing = write(&mut *tx, next, (&shared, feed.every), besides, peer, &state);
+    let reading = async { read(&mut *rx, &shared, feed.talk.as_ref(), peer, &state).await.map(End::Left) };
     let stopped = async {
         stop.heard().await;
         Ok(End::Stopped)
@@ -111,7 +115,7 @@ async fn write(
     tx: &mut dyn Tx,
     (frames, ended): (&mut Latest<Draft>, &Stop),
     (held, every): (&Mutex<VecDeque<Draft>>, bool),
-    path: &Path,
+    (path, talk): (&Path, Option<&Talk>),
     peer: &Arc<Peer>,
     state: &State,
 ) -> Result<End> {
@@ -174,7 +178,8 @@ async fn write(
         };
         let change = or(change, fate);
         let way = async { Next::Message(Message::Path(path.newer(&mut told).await)) };
-        match or(or(reply, ping), or(part, or(change, way))).await {
+        let word = async { Next::Message(Message::Word(word::next(talk).await)) };
+        match or(or(reply, ping), or(part, or(change, or(way, word)))).await {
             Next::Draft(Some(draft)) => {
                 if every && !resent {
                     with(held, |held| held.push_back(draft.clone()));
@@ -316,7 +321,13 @@ fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
 }
 
 /// Reads until the far side leaves; its reason.
-async fn read(rx: &mut dyn Rx, held: &Mutex<VecDeque<Draft>>, peer: &Arc<Peer>, state: &State) -> Result<String> {
+async fn read(
+    rx: &mut dyn Rx,
+    held: &Mutex<VecDeque<Draft>>,
+    talk: Option<&Talk>,
+    peer: &Arc<Peer>,
+    state: &State,
+) -> Result<String> {
     loop {
         match rx.recv().await? {
             None => bail!("the connection was closed"),
@@ -340,6 +351,7 @@ async fn read(rx: &mut dyn Rx, held: &Mutex<VecDeque<Draft>>, peer: &Arc<Peer>, 
                 }
             }
             Some(Message::Bye(bye)) => return Ok(printable(&bye.reason)),
+            Some(Message::Word(word)) => word::hear(talk, word)?,
             Some(_) => bail!("the watcher sent what only a publisher may"),
         }
     }

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::adapt::{Load, Rate};
-use crate::clock::{self, Offset, Time};
+use crate::adapt::Load;
+use crate::clock::{self, Time};
 use crate::lock::lock;
-use crate::meter::{Mean, Meter};
+use crate::meter::Mean;
 use crate::path::Added;
 
 mod figures;
+mod peer;
 
 pub use figures::{Dropped, Recovered, Shaped};
+pub use peer::{Link, Peer};
 
 /// One line of figures; the field names are the contract's. What a role does not have is left out.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -131,45 +133,11 @@ pub struct Whole {
     past_stale: (f64, u64),
 }
 
-/// Figures of one link.
-#[derive(Debug)]
-pub struct Peer {
-    pub name: String,
-    inner: Mutex<Link>,
-}
-
-#[derive(Debug, Default)]
-pub struct Link {
-    pub meter: Meter,
-    pub offset: Offset,
-    /// Milliseconds from capture to here.
-    pub latency_ms: Mean,
-    pub latency_error: Option<Duration>,
-    /// Frames of the stream that this link skipped.
-    pub slow: u64,
-    /// The newest that it sent: what the source has given since then waits, or is being skipped.
-    pub sent: Option<u64>,
-    /// Gaps in the link's own numbers.
-    pub lost: u64,
-    /// What a sender knows of the network to this peer.
-    pub rate: Rate,
-    /// Of a link that loses parts of frames: what was repaired, what was refused, what is older than it should be.
-    pub recovered: Option<Recovered>,
-    pub refused: u64,
-    pub stale_pct: Mean,
-}
-
 /// The role whose peers watch.
 pub const SENDER: &str = "send";
 
 /// Frames on their way from the source to a link that keeps up: one in the encoder, one in each slot.
 const WAITING: u64 = 3;
-
-impl Peer {
-    pub fn link(&self) -> MutexGuard<'_, Link> {
-        lock(&self.inner)
-    }
-}
 
 impl Board {
     pub fn new(role: &'static str) -> Arc<Board> {
@@ -188,13 +156,13 @@ impl Board {
     }
 
     pub fn join(&self, name: &str) -> Arc<Peer> {
-        let peer = Arc::new(Peer { name: name.to_string(), inner: Mutex::default() });
+        let peer = Arc::new(Peer::new(name));
         lock(&self.peers).push(peer.clone());
         peer
     }
 
     pub fn view(self: &Arc<Self>, name: &str) -> Viewer {
-        let peer = Arc::new(Peer { name: name.to_string(), inner: Mutex::default() });
+        let peer = Arc::new(Peer::new(name));
         lock(&self.viewers).push(peer.clone());
         Viewer { board: self.clone(), peer }
     }
@@ -348,6 +316,7 @@ impl Board {
 fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
     let mut link = peer.link();
     line.peer = Some(peer.name.clone());
+    line.rung = link.rung.clone().or(line.rung);
     (line.frames, line.bytes) = (Some(link.meter.frames), link.meter.bytes);
     line.fps = Some(round(link.meter.fps(now)));
     line.bitrate = link.meter.bitrate(now);
@@ -355,7 +324,7 @@ fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
     line.latency_ms = link.latency_ms.recent(now).map(round);
     line.latency_err_ms = line.latency_ms.and(link.latency_error).map(millis);
     line.bitrate_target = link.rate.target();
-    line.rtt_ms = link.offset.newest().map(|e| millis(e.rtt));
+    line.rtt_ms = link.offset.newest().map(|e| e.rtt).or(link.round_trip).map(millis);
     line.dropped.slow += link.slow;
     line.dropped.corrupt += link.refused;
     line.recovered = link.recovered;

@@ -30,6 +30,11 @@ impl Stop {
         self.sender.close();
     }
 
+    /// Whether both are the same word, not only said alike.
+    pub fn is(&self, other: &Stop) -> bool {
+        self.sender.same_channel(&other.sender)
+    }
+
     pub fn said(&self) -> bool {
         self.sender.is_closed()
     }

@@ -22,6 +22,7 @@ use crate::path::Path;
 use crate::segments::{Form, Head};
 use crate::stats::{Peer, Recovered};
 use crate::stop::Stop;
+use crate::word::{self, Talk};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
@@ -46,13 +47,14 @@ pub async fn watch(
     path: &Path,
     peer: &Arc<Peer>,
     (stop, leave): (&Stop, &Stop),
+    talk: Option<&Talk>,
     fine: impl Fn(&Head, &[u8]) -> bool + Send + Sync,
 ) -> Result<End> {
     let Link { mut tx, mut rx, .. } = link;
     let outgoing = bounded(OUTGOING);
     let pinging = Mutex::default();
-    let reading = read(&mut *rx, into, path, peer, &outgoing.0, &pinging, &fine);
-    let writing = write(&mut *tx, &outgoing.1, &pinging, stop);
+    let reading = read(&mut *rx, into, path, peer, &outgoing.0, &pinging, (talk, &fine));
+    let writing = write(&mut *tx, &outgoing.1, &pinging, talk, stop);
     let stopped = async {
         or(stop.heard(), leave.heard()).await;
         Ok(End::Stopped)
@@ -79,7 +81,13 @@ enum Outgoing {
     Settled(Report),
 }
 
-async fn write(tx: &mut dyn Tx, outgoing: &Receiver<Outgoing>, pinging: &Mutex<Pinging>, stop: &Stop) -> Result<End> {
+async fn write(
+    tx: &mut dyn Tx,
+    outgoing: &Receiver<Outgoing>,
+    pinging: &Mutex<Pinging>,
+    talk: Option<&Talk>,
+    stop: &Stop,
+) -> Result<End> {
     // Reports in their order, each when it is time.
     let mut reports: VecDeque<(Report, Stop)> = VecDeque::new();
     loop {
@@ -105,7 +113,8 @@ async fn write(tx: &mut dyn Tx, outgoing: &Receiver<Outgoing>, pinging: &Mutex<P
                 false => std::future::pending().await,
             }
         };
-        match or(settled, or(more, ping)).await {
+        let word = async { Some(Outgoing::Message(Message::Word(word::next(talk).await))) };
+        match or(settled, or(more, or(ping, word))).await {
             Some(Outgoing::Message(message)) => tx.send(exchange::stamped(message)).await?,
             Some(Outgoing::Settled(report)) => {
                 reports.pop_front();
@@ -124,7 +133,7 @@ async fn read(
     peer: &Arc<Peer>,
     outgoing: &Sender<Outgoing>,
     pinging: &Mutex<Pinging>,
-    fine: &(impl Fn(&Head, &[u8]) -> bool + Send + Sync),
+    (talk, fine): (Option<&Talk>, &(impl Fn(&Head, &[u8]) -> bool + Send + Sync)),
 ) -> Result<End> {
     let feeder = into.join();
     let mut assembly = Assembly::default();
@@ -193,6 +202,7 @@ async fn read(
                 }
             }
             Some(Message::Path(hops)) => path.extend(hops)?,
+            Some(Message::Word(word)) => word::hear(talk, word)?,
             Some(Message::Bye(bye)) if bye.over => return Ok(End::Over(printable(&bye.reason))),
             Some(Message::Bye(bye)) => return Ok(End::Left(printable(&bye.reason))),
             Some(_) => bail!("the publisher sent what only a watcher may"),

@@ -195,6 +195,7 @@ fn a_name_is_one_peers() {
         agent: String::new(),
         instance: 1,
         listening: listening.map(Into::into),
+        visit: Default::default(),
         stream: About::default(),
     };
     for (bad, why) in [

@@ -122,6 +122,7 @@ fn joined(from: &Fanout<Draft>, act: impl FnOnce(&mut Latest<Draft>)) {
         limits: Arc::default(),
         over: Stop::default(),
         path: path(1),
+        talk: None,
     };
     let (into, stop) = (Arc::new(Merge::new(false)), Stop::default());
     let mut drafts = into.out.subscribe();
@@ -130,7 +131,7 @@ fn joined(from: &Fanout<Draft>, act: impl FnOnce(&mut Latest<Draft>)) {
         let publishing =
             smol::spawn(async move { publish(link(a), &mut feed, &Board::new("send").join("b"), &ours).await });
         let watching = smol::spawn(async move {
-            watch(link(b), &into, &way, &Board::new("recv").join("a"), (&theirs, &theirs), |_, _| true).await
+            watch(link(b), &into, &way, &Board::new("recv").join("a"), (&theirs, &theirs), None, |_, _| true).await
         });
         (publishing, watching)
     };

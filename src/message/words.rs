@@ -21,7 +21,23 @@ pub struct Hello {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listening: Option<String>,
     #[serde(default, flatten)]
+    pub visit: Visit,
+    #[serde(default, flatten)]
     pub stream: About,
+}
+
+/// What a guest of a hub says of itself and wants.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Visit {
+    /// The name that it goes by. One that has none is told no words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What it watches: the name of a rung, or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<String>,
+    /// It publishes in the place of whoever does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take_over: bool,
 }
 
 /// What the publishing side says of its stream.
@@ -45,6 +61,8 @@ pub enum Side {
     Watch,
     /// A peer that is told by a coordinator where the stream comes from.
     Join,
+    /// A guest of a hub that only looks what there is.
+    Browse,
 }
 
 /// The listener's answer to a hello it accepts.

@@ -24,6 +24,9 @@ use crate::transports::{self, Listener, Transport};
 /// Callers that have not said hello yet; more are turned away at the door.
 const STRANGERS: usize = 64;
 
+/// What is said to a guest of a hub where there is none.
+pub const NO_HUB: &str = "this vstream is no hub: call one that was started as vstream hub";
+
 /// What is said to one who wants to join where nothing is joined.
 pub const NO_COORDINATOR: &str = "nobody coordinates here: join a vstream that was started as send --coordinate";
 
@@ -34,8 +37,8 @@ fn transport(endpoint: &Endpoint) -> Result<&'static dyn Transport> {
 
 /// A hello of this process.
 pub fn hello(role: Side, name: Option<String>) -> Hello {
-    let (listening, stream) = Default::default();
-    Hello { role, name, agent: greet::agent(), instance: instance(), listening, stream }
+    let (listening, visit, stream) = Default::default();
+    Hello { role, name, agent: greet::agent(), instance: instance(), listening, visit, stream }
 }
 
 /// This process on the way of a stream.

@@ -61,6 +61,7 @@ impl Downstream {
             limits: self.limits.clone(),
             over: self.over.clone(),
             path: self.path.clone(),
+            talk: None,
         }
     }
 

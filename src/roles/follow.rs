@@ -44,7 +44,7 @@ impl Upstream {
                 leave.clone(),
                 smol::spawn(async move {
                     me.stand(true);
-                    let over = me.watch(link, about, &leave).await;
+                    let over = me.watch(link, about, &leave, None).await;
                     me.stand(false);
                     over
                 }),

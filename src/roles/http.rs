@@ -93,7 +93,8 @@ impl Door {
 /// Serves the page of a live stream until the job ends.
 pub fn show(job: &Arc<Job>, door: Door, origins: Vec<String>, origin: Origin, control: Option<Arc<dyn Control>>) {
     let views = Arc::new(Views::new(origin));
-    let live = Live { views: views.clone(), board: job.board.clone(), control, sizes: Sizes::default() };
+    let sizes = Sizes::new(&views);
+    let live = Live { views: views.clone(), board: job.board.clone(), control, sizes };
     let stop = job.stop.clone();
     job.spawn(async move { or(views.run(), stop.heard()).await });
     door.serve(job, origins, Arc::new(live));

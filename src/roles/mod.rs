@@ -31,6 +31,7 @@ pub mod devices;
 mod downstream;
 mod follow;
 pub mod http;
+pub mod hub;
 mod join;
 mod orphans;
 pub mod output;

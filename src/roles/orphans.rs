@@ -66,7 +66,7 @@ mod tests {
     fn feed() -> Option<Feed> {
         let path = Path::new(Hop::default()).into();
         let (limits, over) = Default::default();
-        Some(Feed { frames: latest().1, held: VecDeque::new(), every: true, limits, over, path })
+        Some(Feed { frames: latest().1, held: VecDeque::new(), every: true, limits, over, path, talk: None })
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Receiver {
     async fn guest(self: Arc<Self>, link: Link, hello: Hello, only: Option<String>) {
         match hello.role {
             Side::Publish => self.upstream.clone().guest(link, hello, only).await,
+            Side::Browse => refuse(link, calls::NO_HUB.to_string()).await,
             Side::Join => refuse(link, calls::NO_COORDINATOR.to_string()).await,
             Side::Watch => refuse(link, "this vstream receives: it has no stream to watch".to_string()).await,
         }

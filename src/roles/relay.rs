@@ -186,6 +186,7 @@ impl Relay {
 
     async fn guest(self: Arc<Self>, link: Link, hello: Hello, on: Endpoint) {
         match hello.role {
+            Side::Browse => refuse(link, calls::NO_HUB.to_string()).await,
             Side::Join => refuse(link, calls::NO_COORDINATOR.to_string()).await,
             Side::Publish if self.joined => {
                 refuse(link, "the stream comes from where the coordinator says: send to it".to_string()).await;

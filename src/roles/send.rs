@@ -246,6 +246,7 @@ impl Sender {
                 Some(coordinator) => coordinator.guest(link, hello).await,
                 None => refuse(link, calls::NO_COORDINATOR.to_string()).await,
             },
+            Side::Browse => refuse(link, calls::NO_HUB.to_string()).await,
             Side::Watch => self.downstream.clone().guest(link, hello, name).await,
             Side::Publish => refuse(link, "this vstream sends: call it with recv --from".to_string()).await,
         }

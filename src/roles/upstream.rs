@@ -11,6 +11,7 @@ use super::Job;
 use super::calls::{dial, hello, refuse};
 use crate::codec;
 use crate::endpoint::Endpoint;
+use crate::fanout::Fanout;
 use crate::fault::{self, Fault};
 use crate::greet;
 use crate::link::Link;
@@ -20,12 +21,16 @@ use crate::merge::Merge;
 use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::path::Path;
 use crate::segments::Head;
+use crate::stats::Board;
 use crate::stop::Stop;
 use crate::watch::{End, watch};
+use crate::word::Talk;
 use crate::{clock, endpoint};
 
 pub struct Upstream {
     pub job: Arc<Job>,
+    /// Where its figures stand.
+    pub board: Arc<Board>,
     pub merge: Merge,
     pub path: Arc<Path>,
     /// What the first publisher says of its stream.
@@ -43,21 +48,39 @@ pub struct Upstream {
     holders: Mutex<Vec<Holder>>,
 }
 
+/// A place among those who send, until it is dropped.
+pub struct Seat {
+    upstream: Arc<Upstream>,
+    pub holder: Holder,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        lock(&self.upstream.holders).retain(|holder| !holder.leave.is(&self.holder.leave));
+    }
+}
+
 #[derive(Clone, Debug)]
-struct Holder {
+pub struct Holder {
     peer: String,
     agent: String,
     instance: u64,
     /// Where its stream was born.
     origin: u64,
-    /// Said when the same process calls again.
-    leave: Stop,
+    /// Said when the same process calls again, or another takes over.
+    pub leave: Stop,
 }
 
 impl Upstream {
     pub fn new(job: &Arc<Job>, path: Arc<Path>, stay: bool, every: bool) -> Upstream {
         let (about, over, stands, moved, holders) = Default::default();
-        Upstream { job: job.clone(), merge: Merge::new(every), path, about, over, stay, every, stands, moved, holders }
+        let (job, board, merge) = (job.clone(), job.board.clone(), Merge::new(every));
+        Upstream { job, board, merge, path, about, over, stay, every, stands, moved, holders }
+    }
+
+    /// The same, counted on a board of its own and kept for those who come late.
+    pub fn kept(self, board: &Arc<Board>) -> Upstream {
+        Upstream { board: board.clone(), merge: Merge::into(Fanout::keeping()), ..self }
     }
 
     /// Calls a sender, and calls again when it dies.
@@ -73,7 +96,7 @@ impl Upstream {
                 return self.job.fail(Fault::refused(format!("{from}: {error}")).into());
             }
             log::info!("connected to {from}");
-            if self.watch(link, welcome.stream, &Stop::default()).await {
+            if self.watch(link, welcome.stream, &Stop::default(), None).await {
                 return;
             }
         }
@@ -87,61 +110,86 @@ impl Upstream {
     }
 
     /// Takes a sender that called, if nobody else sends another stream.
-    pub async fn guest(self: Arc<Self>, mut link: Link, hello: Hello, only: Option<String>) {
+    pub async fn guest(self: Arc<Self>, link: Link, hello: Hello, only: Option<String>) {
         let wanted = hello.name.clone().unwrap_or_else(|| endpoint::NAME.to_string());
         if let Some(only) = only.filter(|only| *only != wanted) {
             return refuse(link, format!("there is no stream {wanted} here; there is {only}")).await;
         }
-        if let Err(error) = self.path.extend(hello.stream.path.clone()) {
-            return refuse(link, error.to_string()).await;
-        }
-        let agent = greet::printable(&hello.agent);
-        let origin = hello.stream.path.first().map_or(hello.instance, |hop| hop.id);
-        let me = Holder { peer: link.peer.clone(), agent, instance: hello.instance, origin, leave: Stop::default() };
-        if let Err(other) = self.hold(&me) {
-            return refuse(link, format!("{} ({}) sends already", other.peer, other.agent)).await;
-        }
-        let welcome = Welcome { name: wanted.clone(), agent: greet::agent(), stream: About::default() };
-        if link.tx.send(Message::Welcome(welcome)).await.is_ok() {
-            log::info!("{} sends {wanted} ({})", me.peer, me.agent);
-            self.job.board.whole().stream = Some(wanted);
-            self.watch(link, hello.stream, &me.leave).await;
-        }
-        lock(&self.holders).retain(|holder| holder.peer != me.peer);
+        let seat = match self.seat(&link.peer, &hello, false) {
+            Ok(seat) => seat,
+            Err(why) => return refuse(link, why).await,
+        };
+        self.receive(link, wanted, hello.stream, &seat, None).await;
     }
 
-    /// Takes a place among those who send this stream; the same process may take over its own, as after a cut cable.
-    fn hold(&self, me: &Holder) -> Result<(), Holder> {
+    /// Welcomes a sender that has a seat, and passes its frames on; true when the stream is over.
+    pub async fn receive(
+        &self,
+        mut link: Link,
+        name: String,
+        about: About,
+        Seat { holder, .. }: &Seat,
+        talk: Option<&Talk>,
+    ) -> bool {
+        let welcome = Welcome { name: name.clone(), agent: greet::agent(), stream: About::default() };
+        if link.tx.send(Message::Welcome(welcome)).await.is_err() {
+            return false; // it left between its hello and the answer
+        }
+        log::info!("{} sends {name} ({})", holder.peer, holder.agent);
+        self.board.whole().stream = Some(name);
+        self.watch(link, about, &holder.leave, talk).await
+    }
+
+    /// A place among those who send this stream. The same process may take over its own, as after a cut cable; with
+    /// `take_over` anybody's. Errors: who sends, or that the stream would go round.
+    pub fn seat(self: &Arc<Self>, peer: &str, hello: &Hello, take_over: bool) -> Result<Seat, String> {
+        let agent = greet::printable(&hello.agent);
+        let origin = hello.stream.path.first().map_or(hello.instance, |hop| hop.id);
+        let holder =
+            Holder { peer: peer.to_string(), agent, instance: hello.instance, origin, leave: Stop::default() };
+        self.hold(&holder, take_over).map_err(|other| format!("{} ({}) sends already", other.peer, other.agent))?;
+        let seat = Seat { upstream: self.clone(), holder };
+        self.path.extend(hello.stream.path.clone()).map_err(|error| error.to_string())?;
+        Ok(seat)
+    }
+
+    fn hold(&self, me: &Holder, take_over: bool) -> Result<(), Holder> {
         let mut holders = lock(&self.holders);
-        if let Some(other) = holders.iter().find(|other| other.origin != me.origin && other.instance != me.instance) {
+        let strange = |other: &&Holder| other.origin != me.origin && other.instance != me.instance;
+        if let Some(other) = holders.iter().find(strange).filter(|_| !take_over) {
             return Err(other.clone());
         }
         holders.retain(|own| {
-            let same = own.instance == me.instance;
-            if same {
+            let goes = own.instance == me.instance || strange(&own);
+            if goes {
                 own.leave.say();
             }
-            !same
+            !goes
         });
         holders.push(me.clone());
         Ok(())
     }
 
+    /// Whether somebody sends.
+    pub fn is_held(&self) -> bool {
+        !lock(&self.holders).is_empty()
+    }
+
     /// Passes one sender's frames on; true when the stream is over and nothing more is wanted.
-    pub(super) async fn watch(&self, link: Link, about: About, leave: &Stop) -> bool {
+    pub(super) async fn watch(&self, link: Link, about: About, leave: &Stop, talk: Option<&Talk>) -> bool {
         self.learn(about).await;
-        let peer = self.job.board.join(&link.peer);
+        let peer = self.board.join(&link.peer);
         self.job.alive();
         let trouble = Mutex::new(Repeated::default());
         let fine = |head: &Head, whole: &[u8]| {
             let error = match codec::size(head, whole) {
                 Ok(size) => {
-                    self.job.board.whole().size = Some(size);
+                    self.board.whole().size = Some(size);
                     return true;
                 }
                 Err(error) => error,
             };
-            self.job.board.whole().dropped.corrupt += 1;
+            self.board.whole().dropped.corrupt += 1;
             let told = lock(&trouble).again(clock::now());
             if let Some(n) = told {
                 log::warn!("{n} frames were no picture and are left out: {}", fault::line(&error));
@@ -149,8 +197,8 @@ impl Upstream {
             false
         };
         let stops = (&self.job.stop, leave);
-        let ended = watch(link, &self.merge, &self.path, &peer, stops, fine).await;
-        self.job.board.leave(&peer);
+        let ended = watch(link, &self.merge, &self.path, &peer, stops, talk, fine).await;
+        self.board.leave(&peer);
         self.job.alive();
         match ended {
             Ok(End::Stopped) if leave.said() => log::info!("{} was left for another link", peer.name),

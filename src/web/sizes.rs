@@ -1,5 +1,5 @@
-//! A stream at other sizes: decoded, scaled and encoded once for all who watch a size, on a thread of its own, only while
-//! somebody does.
+//! A stream at other sizes: decoded once for all of them, scaled and encoded once for all who watch a size, on threads of
+//! their own, only while somebody does.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,73 +18,106 @@ use crate::frame::{Frame, Image};
 use crate::latest::Latest;
 use crate::lock::lock;
 use crate::log::Repeated;
-use crate::picture::SIDE_MIN;
+use crate::picture::{Picture, SIDE_MIN};
 
 /// Sizes that are encoded at once: as many as there are usual ones.
 const SIZES: usize = 7;
 
 type Size = (usize, usize);
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Sizes {
-    made: Arc<Mutex<HashMap<Size, Arc<Fanout<Frame>>>>>,
+    views: Arc<Views>,
+    making: Arc<Mutex<Making>>,
 }
 
+#[derive(Default)]
+struct Making {
+    sizes: HashMap<Size, Arc<Fanout<Frame>>>,
+    /// What the sizes are scaled from, while there are any.
+    decoded: Option<Arc<Fanout<Decoded>>>,
+}
+
+#[derive(Clone)]
+struct Decoded(Frame, Arc<Picture>);
+
 impl Sizes {
+    pub fn new(views: &Arc<Views>) -> Sizes {
+        Sizes { views: views.clone(), making: Arc::default() }
+    }
+
     /// The frames at a size, scaled to fit into it and never up; none where too many sizes are wanted already.
-    pub fn subscribe(&self, size: Size, views: &Arc<Views>) -> Option<Latest<Frame>> {
-        let mut made = lock(&self.made);
-        if let Some(frames) = made.get(&size) {
+    pub fn subscribe(&self, size: Size) -> Option<Latest<Frame>> {
+        let mut making = lock(&self.making);
+        if let Some(frames) = making.sizes.get(&size) {
             return Some(frames.subscribe());
         }
-        if made.len() >= SIZES {
+        if making.sizes.len() >= SIZES {
             return None;
         }
-        let frames = Arc::new(Fanout::new(false));
+        let frames = Arc::new(self.views.fanout());
         let reader = frames.subscribe();
-        made.insert(size, frames.clone());
-        let (me, views) = (self.clone(), views.clone());
-        std::thread::spawn(move || me.make(size, &views, &frames));
+        making.sizes.insert(size, frames.clone());
+        let me = self.clone();
+        std::thread::spawn(move || me.make(size, &frames));
         Some(reader)
     }
 
-    fn make(&self, size: Size, views: &Views, out: &Fanout<Frame>) {
+    fn make(&self, size: Size, out: &Fanout<Frame>) {
         loop {
-            scale(size, views.subscribe(), out);
-            let mut made = lock(&self.made);
+            scale(size, self.decoded(), out);
+            let mut making = lock(&self.making);
             if out.readers() == 0 {
-                made.remove(&size);
+                making.sizes.remove(&size);
                 return;
+            }
+        }
+    }
+
+    /// The pictures that all sizes are made of.
+    fn decoded(&self) -> Latest<Decoded> {
+        let mut making = lock(&self.making);
+        if let Some(decoded) = &making.decoded {
+            return decoded.subscribe();
+        }
+        let out = Arc::new(self.views.fanout());
+        let reader = out.subscribe();
+        making.decoded = Some(out.clone());
+        let me = self.clone();
+        std::thread::spawn(move || {
+            loop {
+                decode(me.views.subscribe(), &out);
+                let mut making = lock(&me.making);
+                if out.readers() == 0 {
+                    making.decoded = None;
+                    return;
+                }
+            }
+        });
+        reader
+    }
+}
+
+fn decode(mut frames: Latest<Frame>, out: &Fanout<Decoded>) {
+    let mut trouble = Repeated::default();
+    let mut decoder = Decoder::default();
+    while let Some(frame) = next_wanted(&mut frames, out) {
+        match decoder.decode(&frame) {
+            Ok(decoded) => _ = out.put(Decoded(frame, decoded.picture)),
+            Err(error) => {
+                if let Some(n) = trouble.again(clock::now()) {
+                    log::warn!("{n} frames could not be decoded to be scaled: {}", fault::line(&error));
+                }
             }
         }
     }
 }
 
-/// Encodes the newest frame whenever somebody wants it, until nobody watches or the stream is over.
-fn scale(size: Size, mut frames: Latest<Frame>, out: &Fanout<Frame>) {
+fn scale(size: Size, mut frames: Latest<Decoded>, out: &Fanout<Frame>) {
     let mut trouble = Repeated::default();
     let mut scaler = Scaler::new(size);
-    loop {
-        let wanted = or(
-            async {
-                out.until_wanted().await;
-                true
-            },
-            async {
-                out.until_alone().await;
-                false
-            },
-        );
-        let next = async { if wanted.await { frames.next().await } else { None } };
-        let left = async {
-            out.until_alone().await;
-            None
-        };
-        let Some(frame) = smol::block_on(or(next, left)) else {
-            out.close();
-            return;
-        };
-        match scaler.scale(&frame) {
+    while let Some(Decoded(frame, picture)) = next_wanted(&mut frames, out) {
+        match scaler.fitted(&frame, picture) {
             Ok(frame) => _ = out.put(frame),
             Err(error) => {
                 if let Some(n) = trouble.again(clock::now()) {
@@ -93,6 +126,24 @@ fn scale(size: Size, mut frames: Latest<Frame>, out: &Fanout<Frame>) {
             }
         }
     }
+}
+
+/// The newest value, once somebody wants what is made of it; none when nobody is left, or the stream is over, which ends
+/// the readers too.
+fn next_wanted<T, U: Clone>(values: &mut Latest<T>, out: &Fanout<U>) -> Option<T> {
+    let next = async {
+        out.until_wanted().await;
+        let value = values.next().await;
+        if value.is_none() {
+            out.close();
+        }
+        value
+    };
+    let left = async {
+        out.until_alone().await;
+        None
+    };
+    smol::block_on(or(next, left))
 }
 
 /// Scales one stream: what rests is neither decoded nor encoded again.
@@ -110,16 +161,24 @@ impl Scaler {
 
     /// A frame scaled to fit; as it is where it fits already.
     pub fn scale(&mut self, frame: &Frame) -> Result<Frame> {
-        let Some(size) = fit(codec::size(&frame.coded.head, &frame.coded.bytes)?, self.most) else {
+        if fit(codec::size(&frame.coded.head, &frame.coded.bytes)?, self.most).is_none() {
             return Ok(frame.clone());
-        };
+        }
         let picture = self.decoder.decode(frame)?.picture;
+        self.fitted(frame, picture)
+    }
+
+    /// The same where its picture is there already.
+    fn fitted(&mut self, frame: &Frame, picture: Arc<Picture>) -> Result<Frame> {
+        let Some(size) = fit((picture.width(), picture.height()), self.most) else { return Ok(frame.clone()) };
         let of = (frame.epoch, size);
         let wanted = Wanted { size: Some(size), ..Wanted::default() };
         let standing = self.coder.take().filter(|(now, _)| *now == of);
         let (_, coder) = self.coder.insert(standing.unwrap_or_else(|| (of, Coder::new(wanted))));
         let (coded, _) = coder.encode(Image::Picture(picture), frame.seq, frame.captured, &|_, _| ())?;
-        Ok(Frame { coded, ..frame.clone() })
+        // Versions of one size do not compare with those of another.
+        let epoch = frame.epoch ^ (size.0 << 16 | size.1) as u64;
+        Ok(Frame { epoch, coded, ..frame.clone() })
     }
 }
 

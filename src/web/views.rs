@@ -35,6 +35,11 @@ pub struct Views {
     passed: Mutex<Meter>,
 }
 
+/// Where frames come anyway the newest is kept for viewers that come late; one that is made on demand would be old.
+fn fanout<T: Clone>(eager: bool) -> Fanout<T> {
+    if eager { Fanout::keeping() } else { Fanout::new(false) }
+}
+
 /// The JPEG of a frame that viewers get.
 pub fn jpeg(frame: &Frame) -> Bytes {
     frame.coded.bytes.clone()
@@ -53,7 +58,13 @@ async fn as_jpeg(frame: Frame) -> Result<Frame> {
 
 impl Views {
     pub fn new(origin: Origin) -> Views {
-        Views { origin, frames: Fanout::new(false), passed: Mutex::default() }
+        let frames = fanout(origin.eager);
+        Views { origin, frames, passed: Mutex::default() }
+    }
+
+    /// A fan-out for what is made of these frames.
+    pub fn fanout<T: Clone>(&self) -> Fanout<T> {
+        fanout(self.origin.eager)
     }
 
     /// A viewer's frames, from now on.
@@ -82,6 +93,7 @@ impl Views {
             if or(passing, left).await {
                 break;
             }
+            self.frames.forget();
         }
         self.frames.close();
     }

@@ -1,0 +1,118 @@
+//! Which of several rungs a viewer gets that leaves the choice to us: down as soon as its network does not take the one
+//! that it has, up when it has taken a higher one's rate for a while, and the longer the oftener that was a mistake.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// A queue that passes by itself is no reason to change.
+const DOWN: Duration = Duration::from_millis(700);
+/// A rate that holds for so long is no burst.
+const UP: Duration = Duration::from_secs(4);
+/// At most once a minute back and forth.
+const UP_MOST: Duration = Duration::from_secs(60);
+/// A rung that lasts for less was a mistake.
+const MISTAKE: Duration = Duration::from_secs(20);
+/// A higher rung must fit with so much to spare: rates of what is not sent yet are estimates.
+const SPARE: f64 = 1.3;
+
+#[derive(Debug)]
+pub struct Choice {
+    /// Place among the offers, the cheapest first.
+    at: usize,
+    /// When it was chosen, and whether it was up from a lower one.
+    since: Option<(Time, bool)>,
+    /// Since when the network takes less than this rung, or a higher one.
+    low: Option<Time>,
+    high: Option<Time>,
+    up: Duration,
+}
+
+impl Choice {
+    pub fn new(at: usize) -> Choice {
+        Choice { at, since: None, low: None, high: None, up: UP }
+    }
+
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What the network `takes`, if that is known, and what each rung costs, the cheapest first, all in bits a second. A
+    /// place to go to, if it is time.
+    pub fn look(&mut self, now: Time, takes: Option<f64>, costs: &[f64]) -> Option<usize> {
+        let takes = takes?;
+        let last = costs.len().checked_sub(1)?;
+        self.at = self.at.min(last);
+        if self.since.is_some_and(|(since, _)| now.since(since) > UP_MOST) {
+            self.up = UP;
+        }
+        let fits = |share: f64| costs.iter().rposition(|cost| cost * share <= takes).unwrap_or(0);
+        let (below, above) = (fits(1.0) < self.at, fits(SPARE) > self.at);
+        self.low = below.then(|| self.low.unwrap_or(now));
+        self.high = above.then(|| self.high.unwrap_or(now));
+        let lasts = |since: Option<Time>, long: Duration| since.is_some_and(|since| now.since(since) >= long);
+        if lasts(self.low, DOWN) {
+            let mistake = self.since.is_some_and(|(since, up)| up && now.since(since) < MISTAKE);
+            self.up = if mistake { (self.up * 4).min(UP_MOST) } else { self.up };
+            return Some(self.go(now, fits(1.0), false));
+        }
+        lasts(self.high, self.up).then(|| self.go(now, fits(SPARE), true))
+    }
+
+    fn go(&mut self, now: Time, at: usize, up: bool) -> usize {
+        (self.at, self.since, self.low, self.high) = (at, Some((now, up)), None, None);
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COSTS: [f64; 4] = [0.5e6, 1.5e6, 4e6, 12e6];
+
+    /// The places over a time in seconds, looked at four times a second, of a network that takes what `takes` says.
+    fn places(start: usize, seconds: u64, takes: impl Fn(f64, usize) -> f64) -> Vec<(f64, usize)> {
+        let mut choice = Choice::new(start);
+        let mut changes = Vec::new();
+        for quarter in 0..4 * seconds {
+            let t = quarter as f64 / 4.0;
+            let now = Time::from_micros(quarter as i64 * 250_000);
+            if let Some(at) = choice.look(now, Some(takes(t, choice.at())), &COSTS) {
+                changes.push((t, at));
+            }
+        }
+        changes
+    }
+
+    #[test]
+    fn down_within_a_second_and_up_within_five() {
+        let steps = |t: f64, _| if (10.0..30.0).contains(&t) { 2e6 } else { 20e6 };
+        assert_eq!(places(3, 60, steps), [(10.75, 1), (34.0, 3)]);
+    }
+
+    #[test]
+    fn what_passes_by_changes_nothing() {
+        let dips = |t: f64, _| if t % 5.0 < 0.5 { 0.1e6 } else { 20e6 };
+        assert!(places(3, 60, dips).is_empty());
+        let bursts = |t: f64, _| if t % 5.0 < 3.0 { 20e6 } else { 1e6 };
+        assert!(places(0, 60, bursts).is_empty());
+    }
+
+    #[test]
+    fn who_is_mistaken_tries_again_ever_less_often() {
+        // It seems to take everything until a higher rung is tried.
+        let wrong = |_, at: usize| if at > 1 { 2e6 } else { 20e6 };
+        let ups = places(1, 120, wrong).iter().filter(|(_, at)| *at > 1).count();
+        assert!((2..=4).contains(&ups), "{ups}");
+    }
+
+    #[test]
+    fn what_is_not_known_changes_nothing_and_fewer_rungs_are_fine() {
+        let mut choice = Choice::new(7);
+        assert_eq!(choice.look(Time::default(), None, &COSTS), None);
+        assert_eq!(choice.look(Time::default(), Some(1.0), &[]), None);
+        assert_eq!(choice.look(Time::default(), Some(1e9), &COSTS), None);
+        assert_eq!(choice.at(), 3);
+    }
+}

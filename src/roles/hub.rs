@@ -1,0 +1,227 @@
+//! `vstream hub`: links and browsers ↔ rooms, one for each stream.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use smol::future::or;
+
+use super::calls::{self, listen, refuse, serve};
+use super::http::{self, HttpArgs};
+use super::secure::CertArgs;
+use super::{Common, Job};
+use crate::adapt::Limits;
+use crate::endpoint::{self, Endpoint};
+use crate::link::Link;
+use crate::lock::lock;
+use crate::message::{Hello, Side};
+use crate::{transports, units};
+
+mod flight;
+mod golive;
+mod hall;
+mod pictures;
+mod places;
+mod room;
+mod site;
+mod socket;
+mod streamer;
+mod viewer;
+mod watched;
+
+use places::{LimitArgs, Place, Places};
+use room::Room;
+
+/// One streamer, many viewers: each at its own quality, with chat, on links and in browsers
+///
+/// Examples:
+///   vstream hub --http :8080                            a page where everybody watches, chats and goes live
+///   vstream send --to HUB/talk                          ... and what a camera sees is the stream `talk` there
+///   vstream recv --play --from HUB/talk                 watch it in a window, or with `vstream player HUB`
+///   vstream hub --library films --http :8080            also videos, each viewer where it likes
+///   vstream hub --listen tls://:9000 --listen udp://:9000 --key-file KEY --http :8080
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct HubArgs {
+    /// Wait here for streamers and viewers; more than once for several transports [default: tcp://:9000]
+    #[arg(long, value_name = "URL", value_parser = transports::endpoint)]
+    pub listen: Vec<Endpoint>,
+    /// Sizes below the stream's own that a viewer can choose
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = rung, default_value = "1080p,720p,480p,360p,240p")]
+    pub rungs: Vec<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Send no more than this to all viewers together: 100mbit
+    #[arg(long, value_name = "RATE", value_parser = units::rate)]
+    pub rate_max: Option<u64>,
+    /// Lines of chat that are kept for those who come late
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub chat_history: usize,
+    #[command(flatten)]
+    cert: CertArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Streams at once: each costs a thread for every rung that is watched.
+const ROOMS: usize = 64;
+/// How often everybody is told how it stands.
+const TELL: Duration = Duration::from_secs(1);
+
+pub struct Hub {
+    pub job: Arc<Job>,
+    rooms: Mutex<BTreeMap<String, Arc<Room>>>,
+    places: Places,
+    /// What every viewer's link keeps within.
+    pub limits: Arc<Limits>,
+    rate_max: Option<u64>,
+    rungs: Vec<String>,
+    chat_history: usize,
+}
+
+fn rung(text: &str) -> Result<String, String> {
+    let size = units::size(text)?;
+    if text.ends_with('p') { Ok(text.to_string()) } else { Err(format!("{}p names a rung, not a size", size.1)) }
+}
+
+pub fn run(args: HubArgs) -> Result<()> {
+    let job = Job::start("hub", &args.common)?;
+    let mut rungs = args.rungs.clone();
+    rungs.sort_by_key(|rung| std::cmp::Reverse(units::size(rung).map_or(0, |size| size.1)));
+    rungs.dedup();
+    let hub = Arc::new(Hub {
+        job: job.clone(),
+        rooms: Mutex::default(),
+        places: Places::new(args.limits.clone()),
+        limits: Arc::new(Limits::new(args.rate_max, true)),
+        rate_max: args.rate_max,
+        rungs,
+        chat_history: args.chat_history,
+    });
+    let on = if args.listen.is_empty() { vec![Endpoint::any()] } else { args.listen.clone() };
+    let ended = smol::block_on(async {
+        for on in on {
+            let on = args.cert.on(on)?;
+            let listener = listen(&job, &on).await?;
+            let me = hub.clone();
+            let guest = move |link, hello| me.clone().guest(link, hello, on.name.clone());
+            job.spawn(serve(job.clone(), listener, guest));
+        }
+        if let Some(on) = &args.http.http {
+            let door = http::open(on).await?;
+            door.serve(&job, args.http.allow_origin.clone(), Arc::new(site::Hall { hub: hub.clone() }));
+        }
+        let counting = hub.clone();
+        job.board.count_otherwise(Box::new(move |line, now| counting.lines(line, now)));
+        job.spawn(hub.clone().tell());
+        job.ended().await
+    });
+    job.stop.say();
+    ended
+}
+
+impl Hub {
+    async fn guest(self: Arc<Self>, link: Link, hello: Hello, only: Option<String>) {
+        let name = hello.name.clone().or(only);
+        match hello.role {
+            Side::Join => refuse(link, calls::NO_COORDINATOR.to_string()).await,
+            Side::Browse => hall::serve(&self, link, hello).await,
+            Side::Publish => {
+                let room = match self.room(&name.unwrap_or_else(|| endpoint::NAME.to_string())) {
+                    Ok(room) => room,
+                    Err(why) => return refuse(link, why).await,
+                };
+                let over = streamer::serve(&self, &room, link, hello).await;
+                self.left(&room, over);
+            }
+            Side::Watch => match self.find(name.as_deref()) {
+                Ok(room) => {
+                    viewer::serve(&self, &room, link, hello).await;
+                    self.left(&room, false);
+                }
+                Err(why) => refuse(link, why).await,
+            },
+        }
+    }
+
+    /// The room of a stream, a new one where there is none. Errors: why there can be none.
+    fn room(self: &Arc<Self>, name: &str) -> Result<Arc<Room>, String> {
+        let name = endpoint::check_name(name)?;
+        let mut rooms = lock(&self.rooms);
+        if let Some(room) = rooms.get(&name) {
+            return Ok(room.clone());
+        }
+        if rooms.len() >= ROOMS {
+            return Err(format!("there are {ROOMS} streams here, no other can begin"));
+        }
+        let room = Room::new(&self.job, &name, self.chat_history, &self.rungs);
+        rooms.insert(name, room.clone());
+        Ok(room)
+    }
+
+    /// The room of a stream that somebody wants to watch: without a name the only one there is. Errors: what there is.
+    fn find(&self, name: Option<&str>) -> Result<Arc<Room>, String> {
+        let rooms = lock(&self.rooms);
+        let found = match name {
+            Some(name) => rooms.get(name),
+            None => rooms.get(endpoint::NAME).or_else(|| rooms.values().next().filter(|_| rooms.len() == 1)),
+        };
+        let there = || match rooms.len() {
+            0 => "nobody streams here now".to_string(),
+            _ => format!("there is {}", rooms.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        };
+        let wanted = || name.map_or(String::new(), |name| format!("there is no stream {}: ", crate::greet::printable(name)));
+        found.cloned().ok_or_else(|| format!("{}{}", wanted(), there()))
+    }
+
+    /// Somebody has left a room: without anybody it ends, and when its stream is over.
+    fn left(&self, room: &Arc<Room>, over: bool) {
+        let mut rooms = lock(&self.rooms);
+        let ends = over || (room.is_empty() && !room.upstream.is_held());
+        if ends && rooms.get(&room.name).is_some_and(|there| Arc::ptr_eq(there, room)) {
+            rooms.remove(&room.name);
+            room.end();
+        }
+    }
+
+    fn rooms(&self) -> Vec<Arc<Room>> {
+        lock(&self.rooms).values().cloned().collect()
+    }
+
+    /// A place for a viewer; the rate that all may take is shared out anew.
+    fn place(&self, peer: &str, room: &Room) -> Result<Place, String> {
+        let place = self.places.take(peer, &room.name)?;
+        self.share();
+        Ok(place)
+    }
+
+    /// Whoever reached a hub with a key has it.
+    fn may_take_over(&self, wanted: bool) -> Result<(), String> {
+        match wanted && self.job.key.is_none() {
+            true => Err("nobody may take over where everybody could: start the hub with a key".to_string()),
+            false => Ok(()),
+        }
+    }
+
+    fn share(&self) {
+        if let Some(rate) = self.rate_max {
+            self.limits.set_rate_max(Some((rate / self.places.taken().max(1) as u64).max(1)));
+        }
+    }
+
+    /// Tells everybody how it stands, until the hub ends, and then that it does.
+    async fn tell(self: Arc<Self>) {
+        while !self.job.stop.said() {
+            or(self.job.stop.pause(TELL), self.job.stop.heard()).await;
+            self.share();
+            for room in self.rooms() {
+                room.tell_figures();
+            }
+        }
+        self.rooms().iter().for_each(|room| room.close());
+    }
+}

@@ -1,0 +1,97 @@
+//! What there is to watch, and what all of it takes: for guests that look for something, for `/state` and for the stats.
+
+use std::time::Duration;
+
+use smol::future::or;
+use smol::stream::StreamExt;
+
+use super::Hub;
+use super::socket::text;
+use crate::clock::Time;
+use crate::greet;
+use crate::link::Link;
+use crate::message::{About, Hello, Message, Welcome};
+use crate::stats::Line;
+use crate::web::socket::Socket;
+use crate::word::{Hall, Live, Word};
+
+/// How often a guest is told what there is.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Tells a guest what there is until it leaves.
+pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
+    let welcome = Welcome { name: String::new(), agent: greet::agent(), stream: About::default() };
+    if link.tx.send(Message::Welcome(welcome)).await.is_err() {
+        return;
+    }
+    log::debug!("{} looks what there is ({})", link.peer, greet::printable(&hello.agent));
+    let telling = async {
+        while !hub.job.stop.said() {
+            if link.tx.send(Message::Word(Word::Hall(hub.hall()))).await.is_err() {
+                return;
+            }
+            hub.job.stop.pause(AGAIN).await;
+        }
+    };
+    // It says nothing but a ping now and then, and bye.
+    let leaving = async { while let Ok(Some(Message::Ping(_) | Message::Word(_))) = link.rx.recv().await {} };
+    or(telling, leaving).await;
+}
+
+/// The same for a page.
+pub async fn show(hub: &Hub, socket: Socket) {
+    let (mut tx, mut rx) = socket.split();
+    let telling = async {
+        while !hub.job.stop.said() && tx.send(text(&Word::Hall(hub.hall()))).await.is_ok() {
+            hub.job.stop.pause(AGAIN).await;
+        }
+    };
+    let leaving = async { while let Some(Ok(_)) = rx.next().await {} };
+    or(telling, leaving).await;
+}
+
+impl Hub {
+    pub fn hall(&self) -> Hall {
+        let live = |room: &std::sync::Arc<super::Room>| {
+            let state = room.figures();
+            let streamer = state.streamer?;
+            Some(Live {
+                name: state.stream,
+                streamer: streamer.name,
+                viewers: state.count,
+                size: streamer.size,
+                fps: streamer.fps,
+            })
+        };
+        Hall { streams: self.rooms().iter().filter_map(live).collect(), videos: Vec::new() }
+    }
+
+    /// A line for each streamer and each viewer; the totals at the end.
+    pub fn lines(&self, base: Line, now: Time) -> Vec<Line> {
+        if base.last {
+            return vec![self.total(base, now)];
+        }
+        let listening = base.listening.clone();
+        let rooms = self.rooms();
+        let of = |room: &std::sync::Arc<super::Room>| {
+            let viewers = room.board.viewer_lines(now);
+            let mut lines = room.board.lines(now);
+            lines.iter_mut().for_each(|line| line.viewers = Some(viewers.len()));
+            lines.extend(viewers);
+            lines
+        };
+        let told = |line: Line| Line { t: base.t, listening: listening.clone(), ..line };
+        let lines: Vec<Line> = rooms.iter().flat_map(of).map(told).collect();
+        if lines.is_empty() { vec![Line { viewers: Some(0), ..base }] } else { lines }
+    }
+
+    fn total(&self, base: Line, now: Time) -> Line {
+        let totals = self.rooms().into_iter().map(|room| room.board.total(now));
+        totals.fold(base, |sum, room| Line {
+            frames: Some(sum.frames.unwrap_or(0) + room.frames.unwrap_or(0)),
+            bytes: sum.bytes + room.bytes,
+            lost: Some(sum.lost.unwrap_or(0) + room.lost.unwrap_or(0)),
+            ..sum
+        })
+    }
+}

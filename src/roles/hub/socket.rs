@@ -1,0 +1,270 @@
+//! A page on a WebSocket: one that watches, one that goes live, or one that only looks what there is.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use async_io::Timer;
+use async_tungstenite::{WebSocketReceiver, WebSocketSender};
+use bytes::{BufMut, Bytes, BytesMut};
+use event_listener::{Event, listener};
+use serde::Deserialize;
+use serde_json::json;
+use smol::future::or;
+use smol::net::TcpStream;
+use smol::stream::StreamExt;
+
+use super::Hub;
+use super::flight::Flight;
+use super::room::{Guest, Room};
+use super::viewer::{LOOK, hear};
+use super::watched::{Seen, Watched};
+use crate::clock::{self, Time};
+use crate::fault;
+use crate::frame::Frame;
+use crate::lock::lock;
+use crate::stats::Viewer;
+use crate::web::socket::{Message, Socket};
+use crate::web::views::jpeg;
+use crate::word::Word;
+
+pub type Tx = WebSocketSender<TcpStream>;
+pub type Rx = WebSocketReceiver<TcpStream>;
+
+/// A line of chat is shorter.
+const WORD_MAX: usize = 4096;
+/// As links do.
+const PING: Duration = Duration::from_secs(1);
+
+/// What a page says in text: a picture was shown, or a word.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Heard {
+    Shown {
+        shown: u64,
+        /// Milliseconds that it took to decode and paint.
+        #[serde(default)]
+        ms: f64,
+    },
+    Word(Word),
+}
+
+/// Reads what a page says. Errors: it says what no page of ours does.
+pub fn heard(text: &str) -> Result<Heard> {
+    anyhow::ensure!(text.len() <= WORD_MAX, "a word of {} bytes", text.len());
+    serde_json::from_str(text).context("a word cannot be read")
+}
+
+/// A page that watches: its guest, and how the network to it does.
+struct Page<'a> {
+    room: &'a Arc<Room>,
+    guest: Guest,
+    watched: Watched,
+    viewer: Viewer,
+    flight: Mutex<Flight>,
+    landed: Event,
+}
+
+/// Who asks, and for what.
+pub struct Visit {
+    pub peer: SocketAddr,
+    pub user: Option<String>,
+    pub rung: Option<String>,
+}
+
+impl Visit {
+    /// How one who was put out is known again: its address, where others may be, and its name.
+    pub fn identity(&self) -> String {
+        format!("{} {}", self.peer.ip(), self.user.as_deref().unwrap_or_default())
+    }
+}
+
+/// Serves a page that watches a stream until it leaves or the stream is over.
+pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit) {
+    let entered = hub.place(&visit.peer.to_string(), room).and_then(|place| {
+        let watched = Watched::new(room, visit.rung.as_deref().unwrap_or(super::pictures::AUTO))?;
+        Ok((place, watched, room.enter(visit.user.as_deref(), false, visit.identity())?))
+    });
+    let (_place, watched, guest) = match entered {
+        Ok(entered) => entered,
+        Err(why) => return refuse(&mut socket, why).await,
+    };
+    log::info!("{} watches {} as {} (browser)", visit.peer, room.name, guest.name);
+    let viewer = room.board.view(&guest.name);
+    let (flight, landed) = Default::default();
+    let page = Page { room, guest, watched, viewer, flight, landed };
+    let (mut tx, mut rx) = socket.split();
+    let ended = or(page.listen(&mut rx), page.show(hub, &mut tx)).await;
+    farewell(&mut tx, &page.guest.name, ended).await;
+}
+
+/// Tells a page why it is not served.
+pub async fn refuse(socket: &mut Socket, why: String) {
+    let word = json!({ "type": "refused", "reason": why });
+    _ = socket.send(Message::text(word.to_string())).await; // it may be gone already
+    _ = socket.close(None).await;
+}
+
+/// Says why it ends, if there is somebody to hear it.
+pub async fn farewell(tx: &mut Tx, name: &str, ended: Result<()>) {
+    match ended {
+        Ok(()) => log::info!("{name} (browser) has gone"),
+        Err(error) => log::info!("{name} (browser) is gone: {}", fault::line(&error)),
+    }
+    let closing = async { _ = tx.close(None).await };
+    or(closing, async { _ = Timer::after(PING).await }).await;
+}
+
+pub fn text(word: &Word) -> Message {
+    Message::text(serde_json::to_string(word).expect("words of strings and numbers always serialise"))
+}
+
+enum Next {
+    Frame(Frame),
+    Word(Word),
+    Ping,
+    Look,
+    /// Another rung.
+    Other,
+    Gone,
+    Over,
+}
+
+impl Page<'_> {
+    async fn show(&self, hub: &Hub, tx: &mut Tx) -> Result<()> {
+        let (mut pinged, mut due) = (clock::now(), clock::now());
+        loop {
+            let rung = self.watched.rung();
+            self.viewer.peer.link().rung = Some(rung.clone());
+            let mut frames = self.room.pictures.jpegs(&rung);
+            loop {
+                let frame = async {
+                    self.until_free().await;
+                    Timer::after(due.since(clock::now())).await; // what was sent is paid for
+                    frames.next().await.map_or(Next::Over, Next::Frame)
+                };
+                let word = async { self.guest.told.recv().await.map_or(Next::Gone, Next::Word) };
+                let ping = async {
+                    Timer::after((pinged + PING).since(clock::now())).await;
+                    Next::Ping
+                };
+                let look = async {
+                    Timer::after(LOOK).await;
+                    Next::Look
+                };
+                let other = async {
+                    self.watched.until_other_than(&rung).await;
+                    Next::Other
+                };
+                let gone = async {
+                    self.guest.leave.heard().await;
+                    Next::Gone
+                };
+                match or(or(word, or(ping, other)), or(gone, or(frame, look))).await {
+                    Next::Frame(frame) => {
+                        let bytes = self.send(tx, &frame).await?;
+                        let rate = hub.limits.rate_max().map(|rate| bytes as f64 * 8.0 / rate as f64);
+                        due = clock::now() + Duration::from_secs_f64(rate.unwrap_or(0.0).min(60.0));
+                    }
+                    Next::Word(word) => tx.send(text(&word)).await?,
+                    Next::Ping => {
+                        pinged = clock::now();
+                        let sent = pinged.micros().to_le_bytes().to_vec();
+                        tx.send(Message::Ping(sent.into())).await?;
+                    }
+                    Next::Look => self.look(),
+                    Next::Other => break,
+                    Next::Gone => {
+                        while let Ok(word) = self.guest.told.try_recv() {
+                            tx.send(text(&word)).await?;
+                        }
+                        return Ok(());
+                    }
+                    Next::Over => {
+                        let over = json!({ "type": "over" });
+                        return Ok(tx.send(Message::text(over.to_string())).await?);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, tx: &mut Tx, frame: &Frame) -> Result<usize> {
+        let message = picture(frame);
+        let (bytes, now) = (message.len(), clock::now());
+        lock(&self.flight).sent(frame.seq, now, bytes);
+        self.count(frame.seq, now, bytes);
+        Ok(tx.send(Message::Binary(message)).await.map(|()| bytes)?)
+    }
+
+    fn count(&self, seq: u64, now: Time, bytes: usize) {
+        let mut link = self.viewer.peer.link();
+        let missed = link.sent.replace(seq).map_or(0, |last| seq.saturating_sub(last + 1));
+        link.slow += missed;
+        link.meter.add(now, bytes);
+    }
+
+    async fn until_free(&self) {
+        loop {
+            listener!(self.landed => landed);
+            if lock(&self.flight).is_free() {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    fn look(&self) {
+        let now = clock::now();
+        let seen = {
+            let flight = lock(&self.flight);
+            Seen { takes: flight.takes(now), frame_bytes: flight.bytes() }
+        };
+        if let Some(word) = self.watched.look(now, seen) {
+            self.guest.tell(word);
+        }
+    }
+
+    async fn listen(&self, rx: &mut Rx) -> Result<()> {
+        while let Some(message) = rx.next().await {
+            match message? {
+                Message::Text(said) => match heard(&said)? {
+                    Heard::Shown { shown, ms } => self.shown(shown, ms),
+                    Heard::Word(word) => hear(&self.guest, &self.watched, word),
+                },
+                Message::Pong(sent) => self.round_trip(&sent),
+                Message::Close(_) => return Ok(()),
+                Message::Ping(_) | Message::Frame(_) => {} // answered below us
+                Message::Binary(_) => bail!("a page that watches sends no pictures"),
+            }
+        }
+        Ok(())
+    }
+
+    fn shown(&self, seq: u64, ms: f64) {
+        let now = clock::now();
+        let own = Duration::from_secs_f64(ms.clamp(0.0, 10_000.0) / 1000.0);
+        if lock(&self.flight).shown(seq, now, own) {
+            self.landed.notify(usize::MAX);
+        }
+    }
+
+    fn round_trip(&self, sent: &[u8]) {
+        let Ok(sent) = sent.try_into().map(i64::from_le_bytes) else { return };
+        let now = clock::now();
+        let took = now.since(Time::from_micros(sent));
+        lock(&self.flight).round_trip(took);
+        self.viewer.peer.link().round_trip = Some(took);
+    }
+}
+
+/// A picture as pages get it: sequence number, capture time in µs since 1970, JPEG.
+fn picture(frame: &Frame) -> Bytes {
+    let jpeg = jpeg(frame);
+    let mut message = BytesMut::with_capacity(16 + jpeg.len());
+    message.put_u64_le(frame.seq);
+    message.put_i64_le(frame.captured.unix_micros());
+    message.put(jpeg);
+    message.freeze()
+}

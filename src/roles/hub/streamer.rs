@@ -1,0 +1,55 @@
+//! One who sends a stream to a hub: it alone, until it leaves or another takes over.
+
+use std::sync::Arc;
+
+use async_channel::{Receiver, bounded};
+use smol::future::or;
+
+use super::room::{Guest, Room};
+use super::viewer::HEARD;
+use super::Hub;
+use crate::link::Link;
+use crate::message::Hello;
+use crate::roles::calls::refuse;
+use crate::word::{Talk, Word};
+
+/// Serves a sender until it leaves; true when its stream is over with that.
+pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello) -> bool {
+    let take_over = hello.visit.take_over;
+    let user = hello.visit.user.as_deref();
+    let entered = hub.may_take_over(take_over).and_then(|()| {
+        let seat = room.upstream.seat(&link.peer, &hello, take_over);
+        let seat = seat.map_err(|why| room.held_by(why))?;
+        Ok((seat, room.enter(user, true, format!("process {}", hello.instance))?))
+    });
+    let (seat, guest) = match entered {
+        Ok(entered) => entered,
+        Err(why) => {
+            refuse(link, why).await;
+            return false;
+        }
+    };
+    let (heard, words) = bounded(HEARD);
+    let talk = user.map(|_| Talk { heard, told: guest.told.clone() });
+    let receiving = room.upstream.receive(link, room.name.clone(), hello.stream, &seat, talk.as_ref());
+    let over = or(receiving, or(listen(&guest, &words), gone(&guest))).await;
+    if !over {
+        room.announce(format!("{} is gone: the picture stands until somebody streams again", guest.name));
+    }
+    over
+}
+
+async fn listen<T>(guest: &Guest, words: &Receiver<Word>) -> T {
+    while let Ok(word) = words.recv().await {
+        if let Word::Say { text } = word {
+            guest.say(&text);
+        }
+    }
+    std::future::pending().await
+}
+
+/// The hub ends.
+async fn gone(guest: &Guest) -> bool {
+    guest.leave.heard().await;
+    false
+}

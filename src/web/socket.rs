@@ -1,0 +1,49 @@
+//! WebSockets (RFC 6455): a request becomes one, on the connection that it came by.
+
+use anyhow::{Context, Result, anyhow};
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use hyper::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper::StatusCode;
+use smol::net::TcpStream;
+use smol_hyper::rt::FuturesIo;
+
+use super::{Request, Response, reply};
+
+pub use async_tungstenite::tungstenite::Message;
+
+pub type Socket = WebSocketStream<TcpStream>;
+
+/// A page's picture of 8K takes less; words take far less.
+const MESSAGE_MAX: usize = 16 << 20;
+
+/// The answer that makes a WebSocket of a request's connection, and what to await for it; or why not.
+pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = Result<Socket>>), Response> {
+    let named = |name: HeaderName, wanted: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(',').any(|one| one.trim().eq_ignore_ascii_case(wanted))
+    };
+    let asked = named(UPGRADE, "websocket") && named(CONNECTION, "upgrade") && named(SEC_WEBSOCKET_VERSION, "13");
+    let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    let accept = key.filter(|_| asked).and_then(|key| key.parse().ok());
+    let (Some(accept), Some(on)) = (accept, request.extensions_mut().remove::<OnUpgrade>()) else {
+        let refused = reply::refusal(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket, version 13");
+        return Err(reply::with(refused, UPGRADE, "websocket"));
+    };
+    let mut response = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
+    response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
+    let response = reply::with(reply::with(response, UPGRADE, "websocket"), CONNECTION, "Upgrade");
+    Ok((response, open(on)))
+}
+
+async fn open(on: OnUpgrade) -> Result<Socket> {
+    let upgraded = on.await.context("the connection did not become a WebSocket")?;
+    let parts = upgraded.downcast::<FuturesIo<TcpStream>>();
+    let Parts { io, read_buf, .. } = parts.map_err(|_| anyhow!("the connection is of another kind"))?;
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
+    let (stream, read) = (io.into_inner(), read_buf.to_vec());
+    Ok(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await)
+}

@@ -1,0 +1,93 @@
+// A room of the hub: its picture, one frame on its way at a time, so that a slow page gets newer frames, not later ones;
+// the words of its guests; what is seen of the network.
+
+const AGAIN = [500, 1000, 2000, 5000]; // ms until the hub is called again, while it does not answer
+
+export class Room {
+  /**
+   * Watches stream `name` as `user` on a canvas. `on`: shown(picture), word(word), notice(text or null), refused(why).
+   */
+  constructor(canvas, name, user, rung, on) {
+    Object.assign(this, { canvas, name, user, rung, on });
+    this.pen = canvas.getContext("2d");
+    this.tries = 0;
+    this.call();
+  }
+
+  call() {
+    const query = new URLSearchParams({ name: this.name, rung: this.rung });
+    if (this.user) query.set("user", this.user);
+    this.socket = new WebSocket(address(query));
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onmessage = ({ data }) => (typeof data === "string" ? this.hear(JSON.parse(data)) : this.paint(data));
+    this.socket.onclose = () => this.closed();
+  }
+
+  hear(word) {
+    if (word.type === "refused") {
+      // What is over may come again; everything else is for the user to mend.
+      if (this.waiting) this.notice("The stream is over. It goes on here when somebody streams again.");
+      else this.end(word.reason);
+    } else if (word.type === "over") {
+      this.waiting = true;
+    } else {
+      if (word.type === "entered") {
+        this.tries = 0;
+        this.waiting = false;
+        this.notice("waiting for the picture");
+      }
+      this.on.word(word);
+    }
+  }
+
+  async paint(data) {
+    const view = new DataView(data);
+    const seq = Number(view.getBigUint64(0, true));
+    const captured = Number(view.getBigInt64(8, true)) / 1000;
+    const begun = performance.now();
+    const jpeg = new Blob([new Uint8Array(data, 16)], { type: "image/jpeg" });
+    const picture = await createImageBitmap(jpeg).catch(() => null); // a damaged one: the next stands for itself
+    if (picture) {
+      const { width, height } = picture;
+      if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+      this.pen.drawImage(picture, 0, 0);
+      picture.close();
+      this.notice(null);
+      this.on.shown({ captured, bytes: data.byteLength, width, height });
+    }
+    this.send({ shown: seq, ms: performance.now() - begun });
+  }
+
+  notice(text) {
+    if (text !== this.noticed) this.on.notice(text);
+    this.noticed = text;
+  }
+
+  send(word) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(word));
+  }
+
+  choose(rung) {
+    this.rung = rung;
+    this.send({ type: "choose", rung });
+  }
+
+  closed() {
+    if (this.ended) return;
+    if (!this.waiting) this.notice("The hub does not answer. It is called again.");
+    const wait = this.waiting ? 2000 : AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
+    this.timer = setTimeout(() => this.call(), wait);
+  }
+
+  end(why) {
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.socket.close();
+    if (why) this.on.refused(why);
+  }
+}
+
+/** Where the hub's WebSocket is. */
+export function address(query) {
+  return `${location.origin.replace(/^http/, "ws")}/ws?${query}`;
+}
