@@ -71,7 +71,15 @@ impl Listener for Listening {
 async fn send(to: Endpoint) -> Result<()> {
     let mut link = Unix.connect(&to).await?;
     let stream = About { rate: Some(30.0), every_frame: true, path: Vec::new() };
-    let hello = Hello { role: Side::Publish, name: None, agent: greet::agent(), instance: 1, listening: None, visit: Default::default(), stream };
+    let hello = Hello {
+        role: Side::Publish,
+        name: None,
+        agent: greet::agent(),
+        instance: 1,
+        listening: None,
+        visit: Default::default(),
+        stream,
+    };
     greet::call(&mut link, hello).await?;
     let frames = Arc::new(Fanout::new(true));
     let path = Arc::new(Path::new(Hop { id: 1, name: "example".into(), ..Hop::default() }));

@@ -122,7 +122,8 @@ impl Chat {
     /// What only the streamer may do.
     fn rule(&mut self, id: u64, command: &str, whom: &str) -> Vec<Effect> {
         let told = |text: String| vec![Effect::To(id, Word::Told { text })];
-        let Some(by) = self.guests.iter().find(|guest| guest.id == id && guest.streams).map(|by| by.name.clone()) else {
+        let Some(by) = self.guests.iter().find(|guest| guest.id == id && guest.streams).map(|by| by.name.clone())
+        else {
             return told(format!("only the streamer may /{command}"));
         };
         let Some(guest) = self.guests.iter_mut().find(|guest| guest.name == whom.trim()) else {

@@ -43,7 +43,15 @@ async fn pair(transport: &dyn Transport, key: &str) -> (Link, Link) {
 
 fn hello() -> Hello {
     let stream = About { rate: Some(30.0), ..About::default() };
-    Hello { role: Side::Publish, name: Some("live".into()), agent: "test".into(), instance: 1, listening: None, visit: Default::default(), stream }
+    Hello {
+        role: Side::Publish,
+        name: Some("live".into()),
+        agent: "test".into(),
+        instance: 1,
+        listening: None,
+        visit: Default::default(),
+        stream,
+    }
 }
 
 #[test]

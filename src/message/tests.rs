@@ -17,8 +17,15 @@ fn messages_survive_the_wire() {
     let stream = About { rate: Some(29.97), every_frame: true, path: vec![hop] };
     let listening = Some("tcp://:4".to_string());
     let visit = Visit { user: Some("b".into()), rung: None, take_over: true };
-    let hello =
-        Hello { role: Side::Watch, name: Some("a".into()), agent: "x".into(), instance: u64::MAX, listening, visit, stream };
+    let hello = Hello {
+        role: Side::Watch,
+        name: Some("a".into()),
+        agent: "x".into(),
+        instance: u64::MAX,
+        listening,
+        visit,
+        stream,
+    };
     assert!(matches!(round(&Message::Hello(hello.clone())), Message::Hello(h) if h == hello));
     let captured = Time::from_micros(-5);
     let head = Head { form: Form::Lz4, since: 3, header: vec![9; 50].into(), count: 7 };

@@ -174,7 +174,8 @@ impl Hub {
             0 => "nobody streams here now".to_string(),
             _ => format!("there is {}", rooms.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
         };
-        let wanted = || name.map_or(String::new(), |name| format!("there is no stream {}: ", crate::greet::printable(name)));
+        let wanted =
+            || name.map_or(String::new(), |name| format!("there is no stream {}: ", crate::greet::printable(name)));
         found.cloned().ok_or_else(|| format!("{}{}", wanted(), there()))
     }
 

@@ -145,8 +145,7 @@ impl Upstream {
     pub fn seat(self: &Arc<Self>, peer: &str, hello: &Hello, take_over: bool) -> Result<Seat, String> {
         let agent = greet::printable(&hello.agent);
         let origin = hello.stream.path.first().map_or(hello.instance, |hop| hop.id);
-        let holder =
-            Holder { peer: peer.to_string(), agent, instance: hello.instance, origin, leave: Stop::default() };
+        let holder = Holder { peer: peer.to_string(), agent, instance: hello.instance, origin, leave: Stop::default() };
         self.hold(&holder, take_over).map_err(|other| format!("{} ({}) sends already", other.peer, other.agent))?;
         let seat = Seat { upstream: self.clone(), holder };
         self.path.extend(hello.stream.path.clone()).map_err(|error| error.to_string())?;

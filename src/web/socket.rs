@@ -4,9 +4,9 @@ use anyhow::{Context, Result, anyhow};
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use hyper::StatusCode;
 use hyper::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Parts};
-use hyper::StatusCode;
 use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
 
@@ -42,8 +42,7 @@ async fn open(on: OnUpgrade) -> Result<Socket> {
     let upgraded = on.await.context("the connection did not become a WebSocket")?;
     let parts = upgraded.downcast::<FuturesIo<TcpStream>>();
     let Parts { io, read_buf, .. } = parts.map_err(|_| anyhow!("the connection is of another kind"))?;
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
+    let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
     let (stream, read) = (io.into_inner(), read_buf.to_vec());
     Ok(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await)
 }

@@ -103,8 +103,15 @@ impl Rig {
 
     pub fn greet(&mut self, every_frame: bool) {
         let stream = About { every_frame, ..About::default() };
-        let hello =
-            Hello { role: Side::Publish, name: None, agent: String::new(), instance: 1, listening: None, visit: Default::default(), stream };
+        let hello = Hello {
+            role: Side::Publish,
+            name: None,
+            agent: String::new(),
+            instance: 1,
+            listening: None,
+            visit: Default::default(),
+            stream,
+        };
         self.publisher.send(self.now, Message::Hello(hello)).unwrap();
     }
 

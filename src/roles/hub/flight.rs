@@ -46,7 +46,6 @@ impl Flight {
         keep(&mut self.round_trips, took, ROUND_TRIPS);
     }
 
-
     /// Bits a second that the network takes: the middle of the last pictures; one that is still on its way counts as soon
     /// as it is slower than that.
     pub fn takes(&self, now: Time) -> Option<f64> {

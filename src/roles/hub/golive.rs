@@ -25,7 +25,8 @@ use crate::word::Word;
 /// Serves a page that sends pictures until it stops; true, as its stream is over with that.
 pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit, take_over: bool) -> bool {
     // Each page is a source of its own.
-    let hello = Hello { instance: fastrand::u64(..), agent: "browser".to_string(), ..calls::hello(Side::Publish, None) };
+    let hello =
+        Hello { instance: fastrand::u64(..), agent: "browser".to_string(), ..calls::hello(Side::Publish, None) };
     let entered = hub.may_take_over(take_over).and_then(|()| {
         let seat = room.upstream.seat(&visit.peer.to_string(), &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
@@ -42,13 +43,10 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let peer = room.board.join(&visit.peer.to_string());
     let (mut tx, mut rx) = socket.split();
     let (taken, answers) = async_channel::bounded(1);
-    let ended = or(
-        or(take(room, &guest, &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers)),
-        async {
-            or(guest.leave.heard(), seat.holder.leave.heard()).await;
-            bail!("it was put out")
-        },
-    )
+    let ended = or(or(take(room, &guest, &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers)), async {
+        or(guest.leave.heard(), seat.holder.leave.heard()).await;
+        bail!("it was put out")
+    })
     .await;
     let over = !seat.holder.leave.said() && !guest.leave.said();
     room.board.leave(&peer);
@@ -60,13 +58,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
 }
 
 /// Takes its pictures, and its words.
-async fn take(
-    room: &Room,
-    guest: &Guest,
-    peer: &Peer,
-    rx: &mut Rx,
-    taken: &async_channel::Sender<u64>,
-) -> Result<()> {
+async fn take(room: &Room, guest: &Guest, peer: &Peer, rx: &mut Rx, taken: &async_channel::Sender<u64>) -> Result<()> {
     let feeder = room.upstream.merge.join();
     let epoch = fastrand::u64(..);
     let mut seq = 0;

@@ -9,10 +9,10 @@ use super::pictures::Pictures;
 use crate::chat::{Chat, Effect};
 use crate::clock;
 use crate::lock::lock;
+use crate::path::Path;
 use crate::roles::Job;
 use crate::roles::calls;
 use crate::roles::upstream::Upstream;
-use crate::path::Path;
 use crate::stats::Board;
 use crate::stop::Stop;
 use crate::web::live::Live;
@@ -83,8 +83,7 @@ impl Room {
         let path = Arc::new(Path::new(calls::hop("hub")));
         let upstream = Arc::new(Upstream::new(job, path, false, false).kept(&board));
         let out = upstream.merge.out.clone();
-        let origin =
-            Origin { subscribe: Box::new(move || out.subscribe()), eager: true, over: upstream.over.clone() };
+        let origin = Origin { subscribe: Box::new(move || out.subscribe()), eager: true, over: upstream.over.clone() };
         let views = Arc::new(Views::new(origin));
         let sizes = Sizes::new(&views);
         let site = Live { views: views.clone(), board: board.clone(), control: None, sizes: sizes.clone() };
@@ -95,12 +94,7 @@ impl Room {
     }
 
     /// Takes somebody in, by the name that was asked for; `identity` is how one who was put out is known again. Errors: why not.
-    pub fn enter(
-        self: &Arc<Room>,
-        wanted: Option<&str>,
-        streams: bool,
-        identity: String,
-    ) -> Result<Guest, String> {
+    pub fn enter(self: &Arc<Room>, wanted: Option<&str>, streams: bool, identity: String) -> Result<Guest, String> {
         let mut state = lock(&self.state);
         if state.out.contains(&identity) {
             return Err("the streamer has put you out".to_string());

@@ -91,6 +91,7 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
         Err(why) => return refuse(&mut socket, why).await,
     };
     log::info!("{} watches {} as {} (browser)", visit.peer, room.name, guest.name);
+    guest.tell(watched.word());
     let viewer = room.board.view(&guest.name);
     let (flight, landed) = Default::default();
     let page = Page { room, guest, watched, viewer, flight, landed };

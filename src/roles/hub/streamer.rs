@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_channel::{Receiver, bounded};
 use smol::future::or;
 
+use super::Hub;
 use super::room::{Guest, Room};
 use super::viewer::HEARD;
-use super::Hub;
 use crate::link::Link;
 use crate::message::Hello;
 use crate::roles::calls::refuse;

@@ -8,9 +8,9 @@ use async_channel::{Receiver, bounded};
 use async_io::Timer;
 use smol::future::or;
 
+use super::Hub;
 use super::room::{Guest, Room};
 use super::watched::{Seen, Watched};
-use super::Hub;
 use crate::clock;
 use crate::draft::Draft;
 use crate::fanout::Fanout;
@@ -48,6 +48,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
         return; // it left between its hello and the answer
     }
     log::info!("{} watches {} as {} ({})", link.peer, room.name, guest.name, greet::printable(&hello.agent));
+    guest.tell(watched.word());
     let (heard, words) = bounded(HEARD);
     let talk = user.map(|_| Talk { heard, told: guest.told.clone() });
     let mine = Fanout::new(false);

@@ -47,6 +47,12 @@ impl Watched {
         lock(&self.state).rung.clone()
     }
 
+    /// What a viewer is told of it as it comes.
+    pub fn word(&self) -> Word {
+        let state = lock(&self.state);
+        Word::Rung { rung: state.rung.clone(), auto: state.choice.is_some(), why: String::new() }
+    }
+
     /// Takes a rung by name, or `auto`. Errors: there is no such rung.
     pub fn choose(&self, wanted: &str) -> Result<Word, String> {
         let rungs = self.room.pictures.rungs();
@@ -61,10 +67,9 @@ impl Watched {
                 return Err(format!("there is no rung `{}` here: choose {AUTO}, {known}", printable(wanted)));
             }
         };
-        let auto = choice.is_some();
-        *lock(&self.state) = State { rung: rung.clone(), choice };
+        *lock(&self.state) = State { rung, choice };
         self.changed.notify(usize::MAX);
-        Ok(Word::Rung { rung, auto, why: String::new() })
+        Ok(self.word())
     }
 
     /// Looks whether another rung suits the network better; what the viewer is told of it.
