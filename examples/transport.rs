@@ -90,6 +90,8 @@ async fn send(to: Endpoint) -> Result<()> {
         limits: Default::default(),
         over: Stop::default(),
         path,
+        talk: None,
+        talk: None,
     };
     std::thread::spawn(move || -> Result<()> {
         for seq in 0..30u8 {
@@ -126,7 +128,7 @@ async fn receive(listener: Box<dyn Listener>) -> Result<()> {
     let peer = Board::new("recv").join("sender");
     let path = Path::new(Hop { id: 2, name: "example".into(), ..Hop::default() });
     let stop = Stop::default();
-    watch(link, &stream, &path, &peer, (&stop, &stop), |_, _| true).await?;
+    watch(link, &stream, &path, &peer, (&stop, &stop), None, |_, _| true).await?;
     stream.out.close();
     printing.join().expect("printing does not fail");
     Ok(())

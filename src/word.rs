@@ -45,7 +45,7 @@ pub enum Word {
         why: String,
     },
     /// The room, once a second.
-    Room(Room),
+    Room(Box<Room>),
     /// What there is to watch, once a second to those who look for something.
     Hall(Hall),
     /// From another version.
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(shown(&Word::Say { text: "hi".into() }), r#"{"type":"say","text":"hi"}"#);
         let said = Word::Said(Said { from: "a".into(), to: None, text: "x".into(), at: 1 });
         assert_eq!(shown(&said), r#"{"type":"said","from":"a","text":"x","at":1}"#);
-        let room = Word::Room(Room { count: 3, ..Room::default() });
+        let room = Word::Room(Room { count: 3, ..Room::default() }.into());
         assert_eq!(serde_json::from_str::<Word>(&shown(&room)).unwrap(), room);
     }
 

@@ -18,8 +18,6 @@ const SPARE: f64 = 1.3;
 
 #[derive(Debug)]
 pub struct Choice {
-    /// Place among the offers, the cheapest first.
-    at: usize,
     /// When it was chosen, and whether it was up from a lower one.
     since: Option<(Time, bool)>,
     /// Since when the network takes less than this rung, or a higher one.
@@ -28,26 +26,22 @@ pub struct Choice {
     up: Duration,
 }
 
+impl Default for Choice {
+    fn default() -> Choice {
+        Choice { since: None, low: None, high: None, up: UP }
+    }
+}
+
 impl Choice {
-    pub fn new(at: usize) -> Choice {
-        Choice { at, since: None, low: None, high: None, up: UP }
-    }
-
-    pub fn at(&self) -> usize {
-        self.at
-    }
-
-    /// What the network `takes`, if that is known, and what each rung costs, the cheapest first, all in bits a second. A
-    /// place to go to, if it is time.
-    pub fn look(&mut self, now: Time, takes: Option<f64>, costs: &[f64]) -> Option<usize> {
+    /// What the network `takes`, if that is known, and what each rung costs, the cheapest first, all in bits a second; `at`
+    /// is the place of the one that is watched. A place to go to, if it is time.
+    pub fn look(&mut self, now: Time, takes: Option<f64>, at: usize, costs: &[f64]) -> Option<usize> {
         let takes = takes?;
-        let last = costs.len().checked_sub(1)?;
-        self.at = self.at.min(last);
         if self.since.is_some_and(|(since, _)| now.since(since) > UP_MOST) {
             self.up = UP;
         }
         let fits = |share: f64| costs.iter().rposition(|cost| cost * share <= takes).unwrap_or(0);
-        let (below, above) = (fits(1.0) < self.at, fits(SPARE) > self.at);
+        let (below, above) = (fits(1.0) < at, fits(SPARE) > at);
         self.low = below.then(|| self.low.unwrap_or(now));
         self.high = above.then(|| self.high.unwrap_or(now));
         let lasts = |since: Option<Time>, long: Duration| since.is_some_and(|since| now.since(since) >= long);
@@ -60,7 +54,7 @@ impl Choice {
     }
 
     fn go(&mut self, now: Time, at: usize, up: bool) -> usize {
-        (self.at, self.since, self.low, self.high) = (at, Some((now, up)), None, None);
+        (self.since, self.low, self.high) = (Some((now, up)), None, None);
         at
     }
 }
@@ -73,13 +67,14 @@ mod tests {
 
     /// The places over a time in seconds, looked at four times a second, of a network that takes what `takes` says.
     fn places(start: usize, seconds: u64, takes: impl Fn(f64, usize) -> f64) -> Vec<(f64, usize)> {
-        let mut choice = Choice::new(start);
+        let (mut choice, mut at) = (Choice::default(), start);
         let mut changes = Vec::new();
         for quarter in 0..4 * seconds {
             let t = quarter as f64 / 4.0;
             let now = Time::from_micros(quarter as i64 * 250_000);
-            if let Some(at) = choice.look(now, Some(takes(t, choice.at())), &COSTS) {
-                changes.push((t, at));
+            if let Some(to) = choice.look(now, Some(takes(t, at)), at, &COSTS) {
+                changes.push((t, to));
+                at = to;
             }
         }
         changes
@@ -108,11 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_changes_nothing_and_fewer_rungs_are_fine() {
-        let mut choice = Choice::new(7);
-        assert_eq!(choice.look(Time::default(), None, &COSTS), None);
-        assert_eq!(choice.look(Time::default(), Some(1.0), &[]), None);
-        assert_eq!(choice.look(Time::default(), Some(1e9), &COSTS), None);
-        assert_eq!(choice.at(), 3);
+    fn what_is_not_known_changes_nothing() {
+        let mut choice = Choice::default();
+        for _ in 0..2 {
+            assert_eq!(choice.look(Time::default(), None, 0, &COSTS), None);
+            assert_eq!(choice.look(Time::default(), Some(1.0), 0, &[]), None);
+            assert_eq!(choice.look(Time::default(), Some(1e9), 3, &COSTS), None);
+        }
     }
 }

@@ -10,6 +10,7 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
 
+use super::reply::Refusal;
 use super::{Request, Response, reply};
 
 pub use async_tungstenite::tungstenite::Message;
@@ -20,7 +21,7 @@ pub type Socket = WebSocketStream<TcpStream>;
 const MESSAGE_MAX: usize = 16 << 20;
 
 /// The answer that makes a WebSocket of a request's connection, and what to await for it; or why not.
-pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = Result<Socket>>), Response> {
+pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = Result<Socket>>), Refusal> {
     let named = |name: HeaderName, wanted: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(',').any(|one| one.trim().eq_ignore_ascii_case(wanted))
@@ -29,8 +30,7 @@ pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = R
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     let accept = key.filter(|_| asked).and_then(|key| key.parse().ok());
     let (Some(accept), Some(on)) = (accept, request.extensions_mut().remove::<OnUpgrade>()) else {
-        let refused = reply::refusal(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket, version 13");
-        return Err(reply::with(refused, UPGRADE, "websocket"));
+        return Err(Refusal(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket, version 13".to_string()));
     };
     let mut response = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
     response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);

@@ -55,10 +55,10 @@ impl Pictures {
         Pictures { source, views, sizes, board, rungs: rungs.to_vec() }
     }
 
-    /// What can be chosen now, the source's first: never above its size.
+    /// What can be chosen now, the source's first: never above its size, once that is known.
     pub fn rungs(&self) -> Vec<String> {
         let own = self.board.whole().size;
-        let lower = |rung: &&String| own.is_some_and(|own| size(rung).is_some_and(|size| size.1 < own.1));
+        let lower = |rung: &&String| own.is_none_or(|own| size(rung).is_some_and(|size| size.1 < own.1));
         [SOURCE.to_string()].into_iter().chain(self.rungs.iter().filter(lower).cloned()).collect()
     }
 
@@ -81,9 +81,9 @@ impl Pictures {
     }
 
     fn lower(&self, rung: &str) -> Option<Latest<Frame>> {
-        let own = self.board.whole().size?;
+        let own = self.board.whole().size;
         let size = self.rungs.iter().find(|one| *one == rung).and_then(|rung| size(rung))?;
-        if size.1 >= own.1 { None } else { self.sizes.subscribe(size) }
+        if own.is_some_and(|own| size.1 >= own.1) { None } else { self.sizes.subscribe(size) }
     }
 
     /// The rungs that may be chosen by themselves and what each costs in bits a second, the cheapest first, by what the

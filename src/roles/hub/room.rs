@@ -159,7 +159,7 @@ impl Room {
     /// Tells all of it.
     pub fn tell_figures(&self) {
         if !lock(&self.state).guests.is_empty() {
-            let word = Word::Room(self.figures());
+            let word = Word::Room(self.figures().into());
             lock(&self.state).carry_out(vec![Effect::All(word)]);
         }
     }

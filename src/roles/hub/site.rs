@@ -105,7 +105,7 @@ impl Hall {
                 .detach();
                 response
             }
-            Err(refused) => refused,
+            Err(refusal) => refusal.into(),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Watched {
         let rungs = self.room.pictures.rungs();
         let (rung, choice) = match wanted {
             // In the middle, until the network has shown itself.
-            AUTO => (rungs[rungs.len() / 2].clone(), Some(Choice::new(rungs.len() - 1 - rungs.len() / 2))),
+            AUTO => (rungs[rungs.len() / 2].clone(), Some(Choice::default())),
             _ if rungs.iter().any(|rung| rung == wanted) => (wanted.to_string(), None),
             // A source that is lower, or not there yet, is the best there is.
             _ if self.room.pictures.offers(wanted) => (SOURCE.to_string(), None),
@@ -79,8 +79,9 @@ impl Watched {
         let choice = choice.as_mut()?;
         let costs = self.room.pictures.costs(rung, seen.frame_bytes);
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
-        let before = choice.at();
-        let at = choice.look(now, seen.takes, &bits)?;
+        // What is watched is the source's where it has become the lower one.
+        let before = costs.iter().position(|(offered, _)| offered == rung).unwrap_or(costs.len() - 1);
+        let at = choice.look(now, seen.takes, before, &bits)?;
         let (next, cost) = costs.get(at).filter(|(next, _)| next != rung)?;
         let takes = seen.takes.unwrap_or_default() / 1e6;
         let verb = if at < before { "only takes" } else { "takes" };
