@@ -42,6 +42,8 @@ pub struct Wish {
     pub raw: Option<Raw>,
     /// Pixels are wanted even where JPEG could be had: the stream will be recoded anyhow.
     pub recode: bool,
+    /// A recording is read as fast as it can be; its images' times are those of one that is played.
+    pub ahead: bool,
 }
 
 /// Raw planar 4:2:0 frames, `i420:1280x720@30`: full-range BT.601 as in JPEG.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::clock;
+use crate::clock::{self, Time};
 use crate::devices::Wish;
 use crate::frame::{About, Image, Shot, Source};
 use crate::pace::Pace;
@@ -28,6 +28,8 @@ pub struct Playback {
     again: Option<Open>,
     /// `None`: images are taken as they come.
     pace: Option<Pace>,
+    /// Of a recording that nobody watches: when it began. Its images are not waited for.
+    ahead: Option<Time>,
     thinner: Option<Thinner>,
     /// Position of the present turn's first image.
     turn: Duration,
@@ -55,6 +57,7 @@ impl Playback {
             recording,
             again: None,
             pace: None,
+            ahead: wish.ahead.then(clock::now),
             thinner: wish.fps.map(Thinner::new),
             turn: Duration::ZERO,
             last: None,
@@ -98,6 +101,9 @@ impl Source for Playback {
             let Some((position, image)) = self.advance()? else { return Ok(None) };
             if self.thinner.as_mut().is_some_and(|thinner| !thinner.keeps(position)) {
                 continue;
+            }
+            if let Some(begun) = self.ahead {
+                return Ok(Some(Shot { captured: begun + position, image }));
             }
             let now = clock::now();
             let captured = match &mut self.pace {
@@ -159,7 +165,6 @@ pub fn seconds(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Time;
     use bytes::Bytes;
 
     struct Numbers {
@@ -201,6 +206,16 @@ mod tests {
         assert_eq!(got.len(), 10);
         let span = got[9].1.since(got[0].1);
         assert!((45..200).contains(&span.as_millis()), "{span:?}");
+    }
+
+    #[test]
+    fn ahead_of_time_they_keep_their_distances_and_nobody_waits() {
+        let wish = Wish { ahead: true, ..Wish::default() };
+        let begun = clock::now();
+        let mut source = Playback::paced(open(10, 0.001), &wish, &Stop::default()).unwrap();
+        let got = numbers(&mut source, 99);
+        assert_eq!((got.len(), got[9].1.since(got[0].1).as_secs()), (10, 9000));
+        assert!(clock::now().since(begun).as_secs() < 1000);
     }
 
     #[test]

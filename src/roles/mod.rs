@@ -33,6 +33,7 @@ mod follow;
 pub mod http;
 pub mod hub;
 mod join;
+pub mod library;
 mod orphans;
 pub mod output;
 pub mod recv;

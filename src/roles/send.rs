@@ -130,7 +130,14 @@ pub fn run(args: SendArgs) -> Result<()> {
         args.to.iter().chain(&args.listen).any(|end| transports::find(&end.scheme).is_some_and(|t| t.is_lossy()));
     let gate = args.gate.or(lossy.then_some(gate::Mode::Auto));
     let wanted = Wanted { size: args.size, quality: args.quality, codec: args.codec, gate };
-    let wish = Wish { size: args.size, fps: args.fps, looped: args.looped, raw: args.raw, recode: wanted.recodes() };
+    let wish = Wish {
+        size: args.size,
+        fps: args.fps,
+        looped: args.looped,
+        raw: args.raw,
+        recode: wanted.recodes(),
+        ..Wish::default()
+    };
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
     let on = args.listen.clone().or(args.coordinate.clone()).map(|on| args.cert.on(on)).transpose()?;

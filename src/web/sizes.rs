@@ -183,7 +183,7 @@ impl Scaler {
 }
 
 /// The largest even size of the same shape within `most`; none where the picture is no larger.
-fn fit((width, height): Size, most: Size) -> Option<Size> {
+pub fn fit((width, height): Size, most: Size) -> Option<Size> {
     if width <= most.0 && height <= most.1 {
         return None;
     }

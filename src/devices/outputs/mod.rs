@@ -12,7 +12,7 @@ use crate::stop::Stop;
 mod avi;
 mod folder;
 mod pixels;
-mod whole;
+pub(crate) mod whole;
 
 pub use folder::Folder;
 

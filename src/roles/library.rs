@@ -1,0 +1,180 @@
+//! A folder of videos, each at several sizes: what there is, what is being made of it, and where each viewer is in it.
+//! It knows of no network and no page.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+
+use crate::clock::{self, Time};
+use crate::fault::Fault;
+use crate::lock::lock;
+use crate::stop::Stop;
+
+mod catalog;
+pub mod index;
+mod make;
+mod part;
+mod playback;
+mod playhead;
+mod poster;
+mod rung;
+mod video;
+
+use make::Reach;
+pub use playback::{Playback, Position};
+use video::Video;
+pub use video::{Entry, Offer, State};
+
+/// Within the library's folder: what is made of its videos.
+const RUNGS: &str = ".vstream";
+/// What was put into the folder is seen after this long at most.
+const LOOK: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub struct Library(Arc<Shared>);
+
+struct Shared {
+    dir: PathBuf,
+    heights: Arc<[u32]>,
+    stop: Stop,
+    videos: Mutex<Videos>,
+    /// What is to be played soon, and what is made besides: neither waits for the other.
+    lanes: [(Reach, Mutex<Lane>); 2],
+}
+
+struct Videos {
+    all: Vec<Arc<Video>>,
+    seen: Time,
+}
+
+/// Videos to be made by a thread that ends when there are none.
+#[derive(Default)]
+struct Lane {
+    queue: VecDeque<Arc<Video>>,
+    runs: bool,
+}
+
+impl Library {
+    /// Looks through a folder for videos. `heights` are the rungs to make of each that is large enough; its own height is
+    /// one besides.
+    pub fn open(dir: &Path, heights: &[u32], stop: &Stop) -> Result<Library> {
+        ensure!(dir.is_dir(), Fault::usage(format!("the library {} is no folder", dir.display())));
+        let mut heights = heights.to_vec();
+        heights.sort_unstable();
+        heights.dedup();
+        let shared = Shared {
+            dir: dir.to_path_buf(),
+            heights: heights.into(),
+            stop: stop.clone(),
+            videos: Mutex::new(Videos { all: Vec::new(), seen: clock::now() }),
+            lanes: [Reach::Lowest, Reach::All].map(|reach| (reach, Mutex::default())),
+        };
+        shared.scan(&mut lock(&shared.videos))?;
+        Ok(Library(shared.into()))
+    }
+
+    /// All videos, in the order of their paths.
+    pub fn list(&self) -> Vec<Entry> {
+        self.0.videos().iter().map(|video| video.entry()).collect()
+    }
+
+    /// A JPEG of a frame, 320 wide at most; none until there is a rung.
+    pub fn poster(&self, name: &str) -> Option<Bytes> {
+        let video = self.0.video(name)?;
+        poster::read(&video.dir).ok()
+    }
+
+    /// A viewer at the beginning of a video, whose rungs are made first where they are not there: the lowest soon.
+    pub fn play(&self, name: &str) -> Result<Playback> {
+        let no = || Fault::refused(format!("there is no video {name}"));
+        let video = self.0.video(name).with_context(no)?;
+        let playback = Playback::new(video.clone(), &self.0.stop);
+        match playback.trouble() {
+            Some(why) => return Err(Fault::refused(format!("{name} cannot be played: {why}")).into()),
+            None if video.state() != State::Waiting => {}
+            None => self.clone().prepare_soon(video),
+        }
+        Ok(playback)
+    }
+
+    /// Makes all rungs of all videos that lack some, one video after the other. An error says how many failed.
+    pub fn prepare(&self) -> Result<()> {
+        let videos = self.0.videos();
+        for video in &videos {
+            if video.state() != State::Ready {
+                make::make(video, Reach::All, &self.0.stop);
+            }
+        }
+        let failed = videos.iter().filter(|video| matches!(video.state(), State::Failed(_))).count();
+        ensure!(failed == 0, "{failed} of {} videos could not be prepared", videos.len());
+        Ok(())
+    }
+
+    /// Makes what a video lacks on a thread, the lowest rung first.
+    fn prepare_soon(self, video: Arc<Video>) {
+        let reach = if video.offers().is_empty() { Reach::Lowest } else { Reach::All };
+        let mut lane = lock(self.0.lane(reach));
+        if !lane.queue.iter().any(|other| Arc::ptr_eq(other, &video)) {
+            lane.queue.push_back(video);
+        }
+        if !std::mem::replace(&mut lane.runs, true) {
+            drop(lane);
+            std::thread::spawn(move || self.run(reach));
+        }
+    }
+
+    fn run(self, reach: Reach) {
+        make::yield_to_others();
+        let next = || {
+            let mut lane = lock(self.0.lane(reach));
+            let next = lane.queue.pop_front().filter(|_| !self.0.stop.said());
+            lane.runs = next.is_some();
+            next
+        };
+        while let Some(video) = next() {
+            make::make(&video, reach, &self.0.stop);
+            if reach == Reach::Lowest && video.state() == State::Waiting {
+                self.clone().prepare_soon(video);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lane(&self, reach: Reach) -> &Mutex<Lane> {
+        let lane = self.lanes.iter().find(|(of, _)| *of == reach);
+        &lane.expect("every reach has its lane").1
+    }
+
+    /// The videos, with what has come and gone since they were looked for.
+    fn videos(&self) -> Vec<Arc<Video>> {
+        let mut videos = lock(&self.videos);
+        if clock::now().since(videos.seen) > LOOK
+            && let Err(error) = self.scan(&mut videos)
+        {
+            log::warn!("{}", crate::fault::line(&error));
+        }
+        videos.all.clone()
+    }
+
+    fn scan(&self, videos: &mut Videos) -> Result<()> {
+        videos.seen = clock::now();
+        let found = catalog::scan(&self.dir)?;
+        let rungs = self.dir.join(RUNGS);
+        let known = std::mem::take(&mut videos.all);
+        let of = |listed| match known.iter().find(|video| video.listed == listed) {
+            Some(video) => video.clone(),
+            None => Arc::new(Video::new(listed, &rungs, &self.heights)),
+        };
+        videos.all = found.into_iter().map(of).collect();
+        Ok(())
+    }
+
+    fn video(&self, name: &str) -> Option<Arc<Video>> {
+        self.videos().into_iter().find(|video| video.listed.name == name)
+    }
+}
