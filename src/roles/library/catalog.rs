@@ -75,10 +75,23 @@ fn is_video(path: &Path) -> bool {
 
 fn source(top: &Path, path: PathBuf, meta: &Metadata) -> Source {
     let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().into_owned();
-    let modified = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let stamp = Stamp { name, bytes: meta.len(), modified: modified.as_nanos() as i64 };
+    let stamp = Stamp { name, bytes: meta.len(), modified: modified(meta) };
     let height = path.file_stem().and_then(|stem| rung(&stem.to_string_lossy()).map(|(_, height)| height));
     Source { path, height, stamp }
+}
+
+/// In nanoseconds since 1970.
+fn modified(meta: &Metadata) -> i64 {
+    let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.unwrap_or_default().as_nanos() as i64
+}
+
+impl Source {
+    /// Whether the file is as it was found.
+    pub fn stands(&self) -> bool {
+        let found = |meta: Metadata| (meta.len(), modified(&meta)) == (self.stamp.bytes, self.stamp.modified);
+        self.path.metadata().is_ok_and(found)
+    }
 }
 
 /// `NAME_480p` is the rung of 480 lines of `NAME`.
@@ -113,6 +126,8 @@ fn grouped(files: Vec<Source>) -> Vec<(String, Vec<Source>)> {
     }
     videos.extend(rungs);
     videos.sort_by(|a, b| a.0.cmp(&b.0));
+    // The lowest first: it can be played soonest.
+    videos.iter_mut().for_each(|(_, sources)| sources.sort_by_key(|source| source.height.unwrap_or(u32::MAX)));
     let title = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     videos.into_iter().map(|(path, sources)| (title(path), sources)).collect()
 }

@@ -136,3 +136,88 @@ pub fn begun(mut bytes: &[u8]) -> Result<(Head, Vec<Record>)> {
     }
     Ok((head, records))
 }
+
+/// The fuzzers' entry: how many frames an index has, complete or not.
+pub fn replay(bytes: &[u8]) -> usize {
+    let sealed = read(&[bytes, &seal(bytes)].concat());
+    let begun = begun(bytes).map_or(0, |(_, records)| records.len());
+    sealed.map_or(0, |(_, records)| records.len()) + begun
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn head() -> Head {
+        let stamp = Stamp { name: "a/b.mp4".into(), bytes: 123, modified: -4 };
+        Head { size: (426, 240), source: (1920, 1080), stamp }
+    }
+
+    fn index(records: &[Record]) -> Vec<u8> {
+        records.iter().fold(head().encode(), |index, record| [index, record.encode()].concat())
+    }
+
+    fn records(steps: &[(u64, u32)]) -> Vec<Record> {
+        let mut time = 0;
+        let record = |&(step, bytes): &(u64, u32)| {
+            time += step;
+            Record { time, bytes, check: bytes ^ 5 }
+        };
+        steps.iter().map(record).collect()
+    }
+
+    fn sealed(index: Vec<u8>) -> Vec<u8> {
+        let sum = seal(&index);
+        [index, sum.to_vec()].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(steps in proptest::collection::vec((0u64..1_000_000, 1u32..9_000_000), 1..50)) {
+            let records = records(&steps);
+            prop_assert_eq!(read(&sealed(index(&records))).unwrap(), (head(), records.clone()));
+            prop_assert_eq!(begun(&index(&records)).unwrap(), (head(), records));
+        }
+
+        #[test]
+        fn a_cut_is_no_complete_rung_but_as_far_as_it_goes_one_that_was_begun(count in 1usize..20, cut in 1usize..400) {
+            let records = records(&vec![(40_000, 1000); count]);
+            let whole = index(&records);
+            let cut = &whole[..whole.len().saturating_sub(cut)];
+            prop_assert!(read(cut).is_err());
+            if let Ok((_, found)) = begun(cut) {
+                prop_assert_eq!(&found[..], &records[..(cut.len() - head().encode().len()) / RECORD]);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), from in 0usize..80) {
+            let whole = index(&records(&[(1, 1), (2, 2)]));
+            replay(&bytes);
+            replay(&[&whole[..from.min(whole.len())], &bytes[..]].concat());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_believed() {
+        let wrong = |records: &[Record]| read(&sealed(index(records))).unwrap_err().to_string();
+        let good = Record { time: 7, bytes: 9, check: 0 };
+        assert_eq!(wrong(&[]), "damaged at frame 0");
+        assert_eq!(wrong(&[Record { bytes: 0, ..good }]), "damaged at frame 0");
+        assert_eq!(wrong(&[good, Record { bytes: u32::MAX, ..good }]), "damaged at frame 1");
+        assert_eq!(wrong(&[good, Record { time: 6, ..good }]), "damaged at frame 1");
+        assert_eq!(wrong(&[Record { time: u64::MAX, ..good }]), "damaged at frame 0");
+        let mut other = sealed(index(&[good]));
+        other[40] ^= 1;
+        assert_eq!(read(&other).unwrap_err().to_string(), "its sum is wrong");
+        assert!(read(b"").is_err());
+        let mut later = index(&[good]);
+        later[8] = 9;
+        assert_eq!(read(&sealed(later)).unwrap_err().to_string(), "an index of version 9: this vstream reads 1");
+        let mut endless = head().encode();
+        let at = endless.len() - head().stamp.name.len() - 2;
+        endless[at..at + 2].fill(0xFF);
+        assert_eq!(read(&sealed(endless)).unwrap_err().to_string(), "a name of 65535 bytes");
+    }
+}

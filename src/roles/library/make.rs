@@ -49,6 +49,9 @@ fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
     let dir = video.dir.display();
     std::fs::create_dir_all(&video.dir).with_context(|| format!("could not create {dir}"))?;
     let Some(_held) = hold(video, stop).with_context(|| format!("could not lock {dir}"))? else { return Ok(()) };
+    if !video.listed.sources.iter().all(Source::stands) {
+        return Ok(()); // it has changed: whoever looks for videos again finds another
+    }
     video.look();
     video.sweep(&["index", "mjpeg"]);
     let mut failures = Vec::new();

@@ -92,13 +92,10 @@ impl Playback {
         let coded = match rung.frame(nth, self.seq) {
             Ok(coded) => coded,
             Err(error) => {
-                log::warn!(
-                    "{} at {}p cannot be read any more: {}",
-                    self.video.listed.name,
-                    rung.height,
-                    fault::line(&error)
-                );
-                self.video.lose(rung);
+                log::warn!("{} at {}p: {}", self.video.listed.name, rung.height, fault::line(&error));
+                if !rung.stands() {
+                    self.video.lose(rung);
+                }
                 return None;
             }
         };

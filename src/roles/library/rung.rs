@@ -53,10 +53,19 @@ impl Rung {
     /// A frame in its segments, all of one version.
     pub fn frame(&self, nth: usize, version: u64) -> Result<Coded> {
         let (start, end) = (nth.checked_sub(1).map_or(0, |before| self.ends[before]), self.ends[nth]);
-        let length = self.file.metadata().map_or(0, |meta| meta.len());
-        // To read a page of a map that its file has no longer would be the end of the program.
-        ensure!(length >= end as u64, "{} was cut short to {length} bytes", self.path.display());
+        ensure!(self.holds(end), "{} was cut short", self.path.display());
         jpeg::segments(self.map.slice(start..end), version)
+    }
+
+    /// Whether its file is as long as it was.
+    pub fn stands(&self) -> bool {
+        self.holds(self.map.len())
+    }
+
+    /// Whether the file still has its first `end` bytes: to read a page of the map that it has no longer would be the end
+    /// of the program.
+    fn holds(&self, end: usize) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.len() >= end as u64)
     }
 
     /// When each frame is shown, in microseconds from the first.
