@@ -46,6 +46,8 @@ pub enum Word {
     },
     /// The room, once a second.
     Room(Box<Room>),
+    /// Where this guest is in a video.
+    At(At),
     /// What there is to watch, once a second to those who look for something.
     Hall(Hall),
     /// From another version.
@@ -75,8 +77,6 @@ pub struct Room {
     pub count: usize,
     /// What can be chosen: names of rungs, the source's first.
     pub rungs: Vec<String>,
-    /// Where this guest is in a video.
-    pub video: Option<At>,
 }
 
 /// A guest's figures, as the hub's side of its link has them.

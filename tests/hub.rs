@@ -294,3 +294,40 @@ fn guests_that_mean_no_good_hurt_nobody() {
     viewer.stats(|line| line["frames"].as_u64() > before.map(|n| n + 5));
     sending.stats(|line| line["fps"].as_f64() > Some(0.0));
 }
+
+#[test]
+fn videos_are_watched_where_and_how_each_viewer_likes() {
+    if !common::have("ffmpeg") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let clip = dir.path().join("clip.mp4");
+    let source = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=10:duration=4"];
+    common::output("ffmpeg", &[&source[..], &["-pix_fmt", "yuv420p", clip.to_str().unwrap()]].concat());
+    let library = dir.path().to_str().unwrap();
+    let (mut hub, to) = hub(&["--library", library, "--prepare", "--rungs", "240p,360p"]);
+    let at = format!("{to}/clip");
+    // To its end, at its own speed; a machine that is late leaves frames out.
+    let totals = recv(&at).end().ended_with(0).totals();
+    assert!(totals["frames"].as_u64() > Some(9), "{totals}");
+    let (mut anna, mut bob) = (guest(&at, "anna", "source"), guest(&at, "bob", "240p"));
+    anna.sees((640, 360));
+    bob.sees((426, 240));
+    block_on(anna.say.send(Word::Choose { rung: "240p".into() })).unwrap();
+    anna.sees((426, 240));
+    // Each has a place of its own in it, and goes on from the end when it jumps.
+    block_on(anna.say.send(Word::Seek { to: 3.5 })).unwrap();
+    anna.hears(|word| matches!(word, Word::At(at) if at.position >= 3.5 && (3.9..4.1).contains(&at.duration)));
+    block_on(bob.say.send(Word::Pause { paused: true })).unwrap();
+    bob.hears(|word| matches!(word, Word::At(at) if at.paused));
+    block_on(anna.say.send(Word::Seek { to: 0.5 })).unwrap();
+    anna.hears(|word| matches!(word, Word::At(at) if at.position < 3.5));
+    anna.sees((426, 240));
+    anna.says("nice film");
+    bob.hears_line("anna: nice film");
+    vstream(&["send", "--from", FILM, "--to", &at]).end().ended_with(4).saying("clip is a video of the library");
+    recv(&format!("{to}/none")).end().ended_with(4).saying("there is clip");
+    hub.signal(Signal::INT);
+    drop((anna, bob));
+    hub.says("has gone");
+}

@@ -1,6 +1,7 @@
 //! `vstream hub`: links and browsers ↔ rooms, one for each stream.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use smol::future::or;
 
 use super::calls::{self, listen, refuse, serve};
 use super::http::{self, HttpArgs};
+use super::library::Library;
 use super::secure::CertArgs;
 use super::{Common, Job};
 use crate::adapt::Limits;
@@ -24,6 +26,7 @@ mod golive;
 mod hall;
 mod pictures;
 mod places;
+mod playing;
 mod room;
 mod site;
 mod socket;
@@ -48,6 +51,12 @@ pub struct HubArgs {
     /// Wait here for streamers and viewers; more than once for several transports [default: tcp://:9000]
     #[arg(long, value_name = "URL", value_parser = transports::endpoint)]
     pub listen: Vec<Endpoint>,
+    /// Folder of videos to offer: each viewer where it likes, at the quality that its network takes
+    #[arg(long, value_name = "DIR")]
+    pub library: Option<PathBuf>,
+    /// Make all videos ready before anything else, not each when it is first watched
+    #[arg(long, requires = "library")]
+    pub prepare: bool,
     /// Sizes below the stream's own that a viewer can choose
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = rung, default_value = "1080p,720p,480p,360p,240p")]
     pub rungs: Vec<String>,
@@ -81,6 +90,7 @@ pub struct Hub {
     rate_max: Option<u64>,
     rungs: Vec<String>,
     chat_history: usize,
+    pub library: Option<Library>,
 }
 
 fn rung(text: &str) -> Result<String, String> {
@@ -93,6 +103,11 @@ pub fn run(args: HubArgs) -> Result<()> {
     let mut rungs = args.rungs.clone();
     rungs.sort_by_key(|rung| std::cmp::Reverse(units::size(rung).map_or(0, |size| size.1)));
     rungs.dedup();
+    let heights: Vec<u32> = rungs.iter().filter_map(|rung| Some(units::size(rung).ok()?.1 as u32)).collect();
+    let library = args.library.as_ref().map(|dir| Library::open(dir, &heights, &job.stop)).transpose()?;
+    if let Some(library) = library.as_ref().filter(|_| args.prepare) {
+        library.prepare()?;
+    }
     let hub = Arc::new(Hub {
         job: job.clone(),
         rooms: Mutex::default(),
@@ -101,6 +116,7 @@ pub fn run(args: HubArgs) -> Result<()> {
         rate_max: args.rate_max,
         rungs,
         chat_history: args.chat_history,
+        library,
     });
     let on = if args.listen.is_empty() { vec![Endpoint::any()] } else { args.listen.clone() };
     let ended = smol::block_on(async {
@@ -158,14 +174,22 @@ impl Hub {
         if rooms.len() >= ROOMS {
             return Err(format!("there are {ROOMS} streams here, no other can begin"));
         }
-        let room = Room::new(&self.job, &name, self.chat_history, &self.rungs);
+        if self.library.as_ref().is_some_and(|library| library.entry(&name).is_some()) {
+            return Err(format!("{name} is a video of the library: stream under another name"));
+        }
+        let room = Room::live(&self.job, &name, self.chat_history, &self.rungs);
         rooms.insert(name, room.clone());
         Ok(room)
     }
 
-    /// The room of a stream that somebody wants to watch: without a name the only one there is. Errors: what there is.
+    /// The room of a stream or a video that somebody wants to watch: without a name the only stream. Errors: what there is.
     fn find(&self, name: Option<&str>) -> Result<Arc<Room>, String> {
-        let rooms = lock(&self.rooms);
+        let mut rooms = lock(&self.rooms);
+        let named = name.filter(|name| !rooms.contains_key(*name)).zip(self.library.as_ref());
+        if let Some((name, library)) = named.filter(|(name, library)| library.entry(name).is_some()) {
+            let room = Room::video(library, name, self.chat_history);
+            rooms.insert(name.to_string(), room);
+        }
         let found = match name {
             Some(name) => rooms.get(name),
             None => rooms.get(endpoint::NAME).or_else(|| rooms.values().next().filter(|_| rooms.len() == 1)),
@@ -182,7 +206,7 @@ impl Hub {
     /// Somebody has left a room: without anybody it ends, and when its stream is over.
     fn left(&self, room: &Arc<Room>, over: bool) {
         let mut rooms = lock(&self.rooms);
-        let ends = over || (room.is_empty() && !room.upstream.is_held());
+        let ends = over || (room.is_empty() && !room.is_held());
         if ends && rooms.get(&room.name).is_some_and(|there| Arc::ptr_eq(there, room)) {
             rooms.remove(&room.name);
             room.end();

@@ -82,6 +82,11 @@ impl Library {
         self.0.videos().iter().map(|video| video.entry()).collect()
     }
 
+    /// One of them.
+    pub fn entry(&self, name: &str) -> Option<Entry> {
+        Some(self.0.video(name)?.entry())
+    }
+
     /// A JPEG of a frame, 320 wide at most; none until there is a rung.
     pub fn poster(&self, name: &str) -> Option<Bytes> {
         let video = self.0.video(name)?;

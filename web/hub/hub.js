@@ -170,7 +170,7 @@ function back(why) {
 }
 
 function word(word) {
-  const act = { said, told, rung, room: figures, entered: ({ user }) => (root.dataset.user = user) }[word.type];
+  const act = { said, told, rung, at: position, room: figures, entered: ({ user }) => (root.dataset.user = user) }[word.type];
   act?.(word);
 }
 
@@ -210,7 +210,8 @@ function figures(state) {
     }
     select.value = offered.includes(chosen) ? chosen : "source";
   }
-  const { streamer, viewers, count, video } = state;
+  const { streamer, viewers, count } = state;
+  const video = !at("seek").hidden;
   const parts = [streamer ? `by ${streamer.name}` : video ? null : "nobody streams now"];
   if (streamer?.size) parts.push(streamer.size.replace("x", "×"), `${streamer.fps.toFixed(0)} fps`);
   parts.push(plural(count, "viewer"));
@@ -229,8 +230,6 @@ function figures(state) {
       return row;
     }),
   );
-  at("seek").hidden = !video;
-  if (video) position(video);
 }
 
 // --- a video's position
@@ -238,6 +237,7 @@ function figures(state) {
 let seeking = false;
 
 function position({ position, duration, paused }) {
+  at("seek").hidden = false;
   at("play").textContent = paused ? "▶" : "⏸";
   at("play").setAttribute("aria-label", paused ? "play" : "pause");
   at("play").dataset.paused = paused;

@@ -9,12 +9,12 @@ use smol::future::or;
 use smol::stream::StreamExt;
 
 use super::Hub;
-use super::room::{Guest, Room};
+use super::room::{Guest, Room, Stream};
 use super::socket::{Heard, Rx, Tx, Visit, farewell, heard, refuse, text};
 use crate::clock;
 use crate::codec;
 use crate::frame::Frame;
-use crate::merge::{Begin, Feeder};
+use crate::merge::{Begin, Feeder, Merge};
 use crate::message::{Hello, Side};
 use crate::roles::calls;
 use crate::segments::Coded;
@@ -27,8 +27,12 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     // Each page is a source of its own.
     let hello =
         Hello { instance: fastrand::u64(..), agent: "browser".to_string(), ..calls::hello(Side::Publish, None) };
+    let Some(Stream { upstream, .. }) = room.stream() else {
+        refuse(&mut socket, room.no_stream()).await;
+        return false;
+    };
     let entered = hub.may_take_over(take_over).and_then(|()| {
-        let seat = room.upstream.seat(&visit.peer.to_string(), &hello, take_over);
+        let seat = upstream.seat(&visit.peer.to_string(), &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
         Ok((seat, room.enter(visit.user.as_deref(), true, visit.identity())?))
     });
@@ -43,11 +47,12 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let peer = room.board.join(&visit.peer.to_string());
     let (mut tx, mut rx) = socket.split();
     let (taken, answers) = async_channel::bounded(1);
-    let ended = or(or(take(room, &guest, &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers)), async {
-        or(guest.leave.heard(), seat.holder.leave.heard()).await;
-        bail!("it was put out")
-    })
-    .await;
+    let ended =
+        or(or(take(room, (&upstream.merge, &guest), &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers)), async {
+            or(guest.leave.heard(), seat.holder.leave.heard()).await;
+            bail!("it was put out")
+        })
+        .await;
     let over = !seat.holder.leave.said() && !guest.leave.said();
     room.board.leave(&peer);
     farewell(&mut tx, &guest.name, ended).await;
@@ -58,8 +63,14 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
 }
 
 /// Takes its pictures, and its words.
-async fn take(room: &Room, guest: &Guest, peer: &Peer, rx: &mut Rx, taken: &async_channel::Sender<u64>) -> Result<()> {
-    let feeder = room.upstream.merge.join();
+async fn take(
+    room: &Room,
+    (into, guest): (&Merge, &Guest),
+    peer: &Peer,
+    rx: &mut Rx,
+    taken: &async_channel::Sender<u64>,
+) -> Result<()> {
+    let feeder = into.join();
     let epoch = fastrand::u64(..);
     let mut seq = 0;
     while let Some(message) = rx.next().await {

@@ -11,12 +11,16 @@ use crate::clock::Time;
 use crate::greet;
 use crate::link::Link;
 use crate::message::{About, Hello, Message, Welcome};
+use crate::roles::library::{Entry, State};
 use crate::stats::Line;
 use crate::web::socket::Socket;
-use crate::word::{Hall, Live, Word};
+use crate::word::{Hall, Live, Video, Word};
 
 /// How often a guest is told what there is.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Videos that a list names: what fits into a word.
+const VIDEOS: usize = 100;
 
 /// Tells a guest what there is until it leaves.
 pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
@@ -50,6 +54,16 @@ pub async fn show(hub: &Hub, socket: Socket) {
     or(telling, leaving).await;
 }
 
+fn video(Entry { name, title, seconds, rungs, state }: Entry) -> Video {
+    let (preparing, failed) = match state {
+        State::Preparing(share) => (Some(share), None),
+        State::Failed(why) => (None, Some(why)),
+        State::Ready | State::Waiting => (None, None),
+    };
+    let rungs = rungs.iter().rev().map(|offer| format!("{}p", offer.height)).collect();
+    Video { name, title, seconds: seconds.unwrap_or_default(), rungs, preparing, failed }
+}
+
 impl Hub {
     pub fn hall(&self) -> Hall {
         let live = |room: &std::sync::Arc<super::Room>| {
@@ -63,7 +77,12 @@ impl Hub {
                 fps: streamer.fps,
             })
         };
-        Hall { streams: self.rooms().iter().filter_map(live).collect(), videos: Vec::new() }
+        Hall { streams: self.rooms().iter().filter_map(live).collect(), videos: self.videos() }
+    }
+
+    fn videos(&self) -> Vec<Video> {
+        let Some(library) = &self.library else { return Vec::new() };
+        library.list().into_iter().take(VIDEOS).map(video).collect()
     }
 
     /// A line for each streamer and each viewer; the totals at the end.

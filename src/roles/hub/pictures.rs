@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::playing::Playing;
 use crate::clock;
 use crate::draft::Draft;
 use crate::fanout::Fanout;
@@ -28,21 +29,6 @@ pub struct Pictures {
     rungs: Vec<String>,
 }
 
-/// A viewer's frames: as they come in the making, or whole.
-pub enum Frames {
-    Drafts(Latest<Draft>),
-    Whole(Latest<Frame>),
-}
-
-impl Frames {
-    pub async fn next(&mut self) -> Option<Draft> {
-        match self {
-            Frames::Drafts(drafts) => drafts.next().await,
-            Frames::Whole(frames) => frames.next().await.map(Draft::from),
-        }
-    }
-}
-
 impl Pictures {
     pub fn new(
         source: &Arc<Fanout<Draft>>,
@@ -67,17 +53,13 @@ impl Pictures {
         rung == SOURCE || self.rungs.iter().any(|one| one == rung)
     }
 
-    /// The frames of a rung; the source's where there is no such rung below it.
-    pub fn frames(&self, rung: &str) -> Frames {
+    /// The frames of a rung, or the source's where there is no such rung below it; as JPEGs, or as they come.
+    pub fn playing(&self, rung: &str, jpegs: bool) -> Playing {
         match self.lower(rung) {
-            Some(frames) => Frames::Whole(frames),
-            None => Frames::Drafts(self.source.subscribe()),
+            Some(frames) => Playing::Whole(frames),
+            None if jpegs => Playing::Whole(self.views.subscribe()),
+            None => Playing::Drafts(self.source.subscribe()),
         }
-    }
-
-    /// The same as JPEGs.
-    pub fn jpegs(&self, rung: &str) -> Latest<Frame> {
-        self.lower(rung).unwrap_or_else(|| self.views.subscribe())
     }
 
     fn lower(&self, rung: &str) -> Option<Latest<Frame>> {

@@ -5,16 +5,20 @@ use std::sync::{Arc, Mutex};
 
 use async_channel::{Receiver, Sender, bounded};
 
-use super::pictures::Pictures;
+use super::pictures::{Pictures, SOURCE};
+use super::playing::Playing;
 use crate::chat::{Chat, Effect};
 use crate::clock;
+use crate::fault;
 use crate::lock::lock;
 use crate::path::Path;
 use crate::roles::Job;
 use crate::roles::calls;
+use crate::roles::library::Library;
 use crate::roles::upstream::Upstream;
 use crate::stats::Board;
 use crate::stop::Stop;
+use crate::units;
 use crate::web::live::Live;
 use crate::web::sizes::Sizes;
 use crate::web::views::{Origin, Views};
@@ -28,10 +32,22 @@ const LISTED: usize = 100;
 pub struct Room {
     pub name: String,
     pub board: Arc<Board>,
+    pub stage: Stage,
+    state: Mutex<Talking>,
+}
+
+/// What is watched in a room.
+pub enum Stage {
+    Live(Box<Stream>),
+    /// Of the library: everybody is somewhere else in it.
+    Video(Library),
+}
+
+/// A stream that somebody sends.
+pub struct Stream {
     pub upstream: Arc<Upstream>,
     pub site: Live,
-    pub pictures: Pictures,
-    state: Mutex<Talking>,
+    pictures: Pictures,
 }
 
 struct Talking {
@@ -77,9 +93,8 @@ impl Guest {
 }
 
 impl Room {
-    pub fn new(job: &Arc<Job>, name: &str, history: usize, rungs: &[String]) -> Arc<Room> {
+    pub fn live(job: &Arc<Job>, name: &str, history: usize, rungs: &[String]) -> Arc<Room> {
         let board = Board::new("hub");
-        board.whole().stream = Some(name.to_string());
         let path = Arc::new(Path::new(calls::hop("hub")));
         let upstream = Arc::new(Upstream::new(job, path, false, false).kept(&board));
         let out = upstream.merge.out.clone();
@@ -88,9 +103,74 @@ impl Room {
         let sizes = Sizes::new(&views);
         let site = Live { views: views.clone(), board: board.clone(), control: None, sizes: sizes.clone() };
         let pictures = Pictures::new(&upstream.merge.out, &views, sizes, &board, rungs);
-        let state = Mutex::new(Talking { chat: Chat::new(history), guests: Vec::new(), out: HashSet::new() });
         smol::spawn(async move { views.run().await }).detach(); // ends with the stream, which closes its fan-out
-        Arc::new(Room { name: name.to_string(), board, upstream, site, pictures, state })
+        Room::new(name, history, board, Stage::Live(Stream { upstream, site, pictures }.into()))
+    }
+
+    pub fn video(library: &Library, name: &str, history: usize) -> Arc<Room> {
+        Room::new(name, history, Board::new("hub"), Stage::Video(library.clone()))
+    }
+
+    fn new(name: &str, history: usize, board: Arc<Board>, stage: Stage) -> Arc<Room> {
+        board.whole().stream = Some(name.to_string());
+        let state = Mutex::new(Talking { chat: Chat::new(history), guests: Vec::new(), out: HashSet::new() });
+        Arc::new(Room { name: name.to_string(), board, stage, state })
+    }
+
+    /// The stream of a room in which there can be one.
+    pub fn stream(&self) -> Option<&Stream> {
+        match &self.stage {
+            Stage::Live(stream) => Some(stream),
+            Stage::Video(_) => None,
+        }
+    }
+
+    /// Whether somebody sends.
+    pub fn is_held(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.upstream.is_held())
+    }
+
+    /// A viewer's pictures, at this rung to begin with. Errors: why there are none.
+    pub fn playing(&self, rung: &str, jpegs: bool) -> Result<Playing, String> {
+        match &self.stage {
+            Stage::Live(stream) => Ok(stream.pictures.playing(rung, jpegs)),
+            Stage::Video(library) => {
+                let mut playing = library.play(&self.name).map_err(|error| fault::line(&error))?;
+                playing.pause(false);
+                Ok(Playing::Video(playing.into()))
+            }
+        }
+    }
+
+    /// What can be chosen now, the source's first.
+    pub fn rungs(&self) -> Vec<String> {
+        match &self.stage {
+            Stage::Live(stream) => stream.pictures.rungs(),
+            Stage::Video(_) => self.offers().iter().rev().map(|(rung, _)| rung.clone()).collect(),
+        }
+    }
+
+    /// Whether a rung may be asked for, be the source lower or not.
+    pub fn knows(&self, rung: &str) -> bool {
+        match &self.stage {
+            Stage::Live(stream) => stream.pictures.offers(rung),
+            Stage::Video(_) => rung == SOURCE || units::size(rung).is_ok(),
+        }
+    }
+
+    /// The rungs that may be chosen by themselves and what each costs in bits a second, the cheapest first.
+    pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
+        match &self.stage {
+            Stage::Live(stream) => stream.pictures.costs(watched, frame_bytes),
+            Stage::Video(_) => self.offers(),
+        }
+    }
+
+    /// Rungs of a video, the cheapest first.
+    fn offers(&self) -> Vec<(String, f64)> {
+        let Stage::Video(library) = &self.stage else { return Vec::new() };
+        let rungs = library.entry(&self.name).map(|entry| entry.rungs).unwrap_or_default();
+        rungs.iter().map(|offer| (format!("{}p", offer.height), offer.bitrate)).collect()
     }
 
     /// Takes somebody in, by the name that was asked for; `identity` is how one who was put out is known again. Errors: why not.
@@ -127,10 +207,17 @@ impl Room {
         }
     }
 
+    /// Why nobody can stream where a video is watched.
+    pub fn no_stream(&self) -> String {
+        format!("{} is a video of the library: stream under another name", self.name)
+    }
+
     /// Its stream is over.
     pub fn end(&self) {
-        self.upstream.over.say(); // first: whoever finds the end of the frames passes on which one it is
-        self.upstream.merge.out.close();
+        if let Some(Stream { upstream, .. }) = self.stream() {
+            upstream.over.say(); // first: whoever finds the end of the frames passes on which one it is
+            upstream.merge.out.close();
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -145,7 +232,7 @@ impl Room {
     /// What the room looks like now.
     pub fn figures(&self) -> State {
         let now = clock::now();
-        let streamer = self.streamer().filter(|_| self.upstream.is_held()).map(|name| {
+        let streamer = self.streamer().filter(|_| self.is_held()).map(|name| {
             let line = self.board.lines(now).into_iter().find(|line| line.peer.is_some()).unwrap_or_default();
             Figures::of(&name, &line)
         });
@@ -153,7 +240,7 @@ impl Room {
         let count = lines.len();
         let viewer = |line: &crate::stats::Line| Figures::of(line.peer.as_deref().unwrap_or_default(), line);
         let viewers = lines.iter().take(LISTED).map(viewer).collect();
-        State { stream: self.name.clone(), streamer, viewers, count, rungs: self.pictures.rungs(), video: None }
+        State { stream: self.name.clone(), streamer, viewers, count, rungs: self.rungs() }
     }
 
     /// Tells all of it.

@@ -48,6 +48,7 @@ impl Site for Hall {
         match path {
             "/ws" => self.socket(request),
             "/stream" | "/video_feed" | "/snapshot" => self.of_room(request).await,
+            "/poster" => self.poster(&request),
             "/state" if query(&request, "name").is_some() => self.of_room(request).await,
             _ if action => self.of_room(request).await,
             "/state" => self.state(),
@@ -65,8 +66,23 @@ impl Site for Hall {
 impl Hall {
     async fn of_room(&self, request: Request) -> Response {
         match self.hub.find(query(&request, "name").as_deref()) {
-            Ok(room) => room.site.handle(request).await,
+            Ok(room) => match room.stream() {
+                Some(stream) => stream.site.handle(request).await,
+                None => reply::refusal(
+                    StatusCode::NOT_FOUND,
+                    "a video has no one picture: watch it on the page or by a link",
+                ),
+            },
             Err(why) => reply::refusal(StatusCode::NOT_FOUND, &why),
+        }
+    }
+
+    /// A picture of a video.
+    fn poster(&self, request: &Request) -> Response {
+        let name = query(request, "name").unwrap_or_default();
+        match self.hub.library.as_ref().and_then(|library| library.poster(&name)) {
+            Some(poster) => reply::whole(StatusCode::OK, "image/jpeg", poster),
+            None => reply::refusal(StatusCode::NOT_FOUND, "there is no picture of such a video"),
         }
     }
 

@@ -17,8 +17,9 @@ use smol::stream::StreamExt;
 
 use super::Hub;
 use super::flight::Flight;
+use super::playing::Playing;
 use super::room::{Guest, Room};
-use super::viewer::{LOOK, hear};
+use super::viewer::{LOOK, hear, rewish, tell_place};
 use super::watched::{Seen, Watched};
 use crate::clock::{self, Time};
 use crate::fault;
@@ -84,9 +85,10 @@ impl Visit {
 pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit) {
     let entered = hub.place(&visit.peer.to_string(), room).and_then(|place| {
         let watched = Watched::new(room, visit.rung.as_deref().unwrap_or(super::pictures::AUTO))?;
-        Ok((place, watched, room.enter(visit.user.as_deref(), false, visit.identity())?))
+        let playing = room.playing(&watched.wish().rung, true)?;
+        Ok((place, watched, playing, room.enter(visit.user.as_deref(), false, visit.identity())?))
     });
-    let (_place, watched, guest) = match entered {
+    let (_place, watched, playing, guest) = match entered {
         Ok(entered) => entered,
         Err(why) => return refuse(&mut socket, why).await,
     };
@@ -96,7 +98,7 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let (flight, landed) = Default::default();
     let page = Page { room, guest, watched, viewer, flight, landed };
     let (mut tx, mut rx) = socket.split();
-    let ended = or(page.listen(&mut rx), page.show(hub, &mut tx)).await;
+    let ended = or(page.listen(&mut rx), page.show(hub, playing, &mut tx)).await;
     farewell(&mut tx, &page.guest.name, ended).await;
 }
 
@@ -133,17 +135,21 @@ enum Next {
 }
 
 impl Page<'_> {
-    async fn show(&self, hub: &Hub, tx: &mut Tx) -> Result<()> {
-        let (mut pinged, mut due) = (clock::now(), clock::now());
+    async fn show(&self, hub: &Hub, mut playing: Playing, tx: &mut Tx) -> Result<()> {
+        let (mut pinged, mut due, mut placed) = (clock::now(), clock::now(), clock::now());
+        let mut wish = self.watched.wish();
+        playing.play(&wish.rung, wish.paused, None);
         loop {
-            let rung = self.watched.rung();
-            self.viewer.peer.link().rung = Some(rung.clone());
-            let mut frames = self.room.pictures.jpegs(&rung);
+            self.viewer.peer.link().rung = Some(wish.rung.clone());
+            let mut ended = false;
             loop {
                 let frame = async {
                     self.until_free().await;
                     Timer::after(due.since(clock::now())).await; // what was sent is paid for
-                    frames.next().await.map_or(Next::Over, Next::Frame)
+                    match ended {
+                        true => std::future::pending().await,
+                        false => playing.frame().await.map_or(Next::Over, Next::Frame),
+                    }
                 };
                 let word = async { self.guest.told.recv().await.map_or(Next::Gone, Next::Word) };
                 let ping = async {
@@ -155,7 +161,7 @@ impl Page<'_> {
                     Next::Look
                 };
                 let other = async {
-                    self.watched.until_other_than(&rung).await;
+                    self.watched.until_other_than(&wish).await;
                     Next::Other
                 };
                 let gone = async {
@@ -167,6 +173,7 @@ impl Page<'_> {
                         let bytes = self.send(tx, &frame).await?;
                         let rate = hub.limits.rate_max().map(|rate| bytes as f64 * 8.0 / rate as f64);
                         due = clock::now() + Duration::from_secs_f64(rate.unwrap_or(0.0).min(60.0));
+                        placed = tell_place(&self.guest, &playing, placed);
                     }
                     Next::Word(word) => tx.send(text(&word)).await?,
                     Next::Ping => {
@@ -182,12 +189,16 @@ impl Page<'_> {
                         }
                         return Ok(());
                     }
+                    Next::Over if playing.is_video() => ended = true, // until the viewer jumps
                     Next::Over => {
                         let over = json!({ "type": "over" });
                         return Ok(tx.send(Message::text(over.to_string())).await?);
                     }
                 }
             }
+            let old = std::mem::replace(&mut wish, self.watched.wish());
+            rewish(self.room, &mut playing, &old, &wish, true);
+            placed = tell_place(&self.guest, &playing, clock::now());
         }
     }
 

@@ -6,7 +6,7 @@ use async_channel::{Receiver, bounded};
 use smol::future::or;
 
 use super::Hub;
-use super::room::{Guest, Room};
+use super::room::{Guest, Room, Stream};
 use super::viewer::HEARD;
 use crate::link::Link;
 use crate::message::Hello;
@@ -17,8 +17,12 @@ use crate::word::{Talk, Word};
 pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello) -> bool {
     let take_over = hello.visit.take_over;
     let user = hello.visit.user.as_deref();
+    let Some(Stream { upstream, .. }) = room.stream() else {
+        refuse(link, room.no_stream()).await;
+        return false;
+    };
     let entered = hub.may_take_over(take_over).and_then(|()| {
-        let seat = room.upstream.seat(&link.peer, &hello, take_over);
+        let seat = upstream.seat(&link.peer, &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
         Ok((seat, room.enter(user, true, format!("process {}", hello.instance))?))
     });
@@ -31,7 +35,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello) -> boo
     };
     let (heard, words) = bounded(HEARD);
     let talk = user.map(|_| Talk { heard, told: guest.told.clone() });
-    let receiving = room.upstream.receive(link, room.name.clone(), hello.stream, &seat, talk.as_ref());
+    let receiving = upstream.receive(link, room.name.clone(), hello.stream, &seat, talk.as_ref());
     let over = or(receiving, or(listen(&guest, &words), gone(&guest))).await;
     if !over {
         room.announce(format!("{} is gone: the picture stands until somebody streams again", guest.name));

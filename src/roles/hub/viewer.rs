@@ -9,18 +9,21 @@ use async_io::Timer;
 use smol::future::or;
 
 use super::Hub;
+use super::playing::Playing;
 use super::room::{Guest, Room};
-use super::watched::{Seen, Watched};
-use crate::clock;
+use super::watched::{Seen, Watched, Wish};
+use crate::clock::{self, Time};
 use crate::draft::Draft;
 use crate::fanout::Fanout;
 use crate::fault;
 use crate::greet;
 use crate::link::Link;
 use crate::message::{About, Hello, Message, Welcome};
+use crate::path::Path;
 use crate::publish::{End, Feed, publish};
-use crate::roles::calls::refuse;
+use crate::roles::calls::{self, refuse};
 use crate::stats::Peer;
+use crate::stop::Stop;
 use crate::word::{Talk, Word};
 
 /// Words of a guest that wait to be dealt with.
@@ -35,14 +38,19 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     };
     let user = hello.visit.user.as_deref();
     let rung = hello.visit.rung.as_deref().unwrap_or(super::pictures::SOURCE);
-    let entered = Watched::new(room, rung)
-        .and_then(|watched| Ok((watched, room.enter(user, false, format!("process {}", hello.instance))?)));
-    let (watched, guest) = match entered {
+    let entered = Watched::new(room, rung).and_then(|watched| {
+        let playing = room.playing(&watched.wish().rung, false)?;
+        Ok((watched, playing, room.enter(user, false, format!("process {}", hello.instance))?))
+    });
+    let (watched, playing, guest) = match entered {
         Ok(entered) => entered,
         Err(why) => return refuse(link, why).await,
     };
-    let path = room.upstream.path.clone();
-    let about = About { path: path.hops(), ..room.upstream.about.get().cloned().unwrap_or_default() };
+    let upstream = room.stream().map(|stream| &stream.upstream);
+    let path = upstream.map_or_else(|| Arc::new(Path::new(calls::hop("hub"))), |upstream| upstream.path.clone());
+    let about = upstream.and_then(|upstream| upstream.about.get().cloned()).unwrap_or_default();
+    let about = About { path: path.hops(), ..about };
+    let over = upstream.map(|upstream| upstream.over.clone()).unwrap_or_default();
     let welcome = Welcome { name: room.name.clone(), agent: greet::agent(), stream: about };
     if link.tx.send(Message::Welcome(welcome)).await.is_err() {
         return; // it left between its hello and the answer
@@ -58,14 +66,15 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
         held: VecDeque::new(),
         every: false,
         limits: hub.limits.clone(),
-        over: room.upstream.over.clone(),
+        over: over.clone(),
         path,
         talk,
     };
     let name = link.peer.clone();
     let sending = publish(link, &mut feed, &viewer.peer, &guest.leave);
     let besides = async {
-        let passing = pass(room, &watched, &mine, &viewer.peer);
+        let out = Out { frames: &mine, peer: &viewer.peer, over: &over, stays: user.is_some() };
+        let passing = pass(room, &guest, &watched, playing, out);
         let following = follow(&guest, &watched, &viewer.peer);
         or(or(passing, listen(&guest, &watched, &words)), following).await
     };
@@ -76,27 +85,66 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     }
 }
 
-/// Passes the frames of the rung that is watched on, each when the link asks for one.
-async fn pass<T>(room: &Room, watched: &Watched, mine: &Fanout<Draft>, peer: &Peer) -> T {
+/// Passes the frames that are watched on, each when the link asks for one.
+async fn pass<T>(room: &Room, guest: &Guest, watched: &Watched, mut playing: Playing, out: Out<'_>) -> T {
+    let (mut wish, mut due) = (watched.wish(), clock::now());
+    playing.play(&wish.rung, wish.paused, None);
     loop {
-        let rung = watched.rung();
-        peer.link().rung = Some(rung.clone());
-        let mut frames = room.pictures.frames(&rung);
+        out.peer.link().rung = Some(wish.rung.clone());
         let passing = async {
             loop {
-                mine.until_wanted().await;
-                let Some(draft) = frames.next().await else { return true };
-                mine.put(draft);
+                out.frames.until_wanted().await;
+                let Some(draft) = playing.next().await else { return };
+                out.frames.put(draft);
+                due = tell_place(guest, &playing, due);
             }
         };
+        let over = async {
+            passing.await;
+            true
+        };
         let other = async {
-            watched.until_other_than(&rung).await;
+            watched.until_other_than(&wish).await;
             false
         };
-        if or(passing, other).await {
-            mine.close(); // the stream is over
-            std::future::pending().await
+        if or(over, other).await {
+            if !(playing.is_video() && out.stays) {
+                out.over.say();
+                out.frames.close();
+            }
+            watched.until_other_than(&wish).await; // a video goes on from another place
         }
+        let old = std::mem::replace(&mut wish, watched.wish());
+        rewish(room, &mut playing, &old, &wish, false);
+        due = tell_place(guest, &playing, clock::now());
+    }
+}
+
+/// Tells where it is in a video, if that is due; when it will be again.
+pub fn tell_place(guest: &Guest, playing: &Playing, due: Time) -> Time {
+    const AGAIN: Duration = Duration::from_millis(500);
+    let now = clock::now();
+    let Some(at) = playing.at().filter(|_| now >= due) else { return due };
+    guest.tell(Word::At(at));
+    now + AGAIN
+}
+
+/// Where a viewer's frames go.
+struct Out<'a> {
+    frames: &'a Fanout<Draft>,
+    peer: &'a Peer,
+    /// Said when there will be no more.
+    over: &'a Stop,
+    /// It waits at the end of a video for what the user does.
+    stays: bool,
+}
+
+/// Plays as it is wished now.
+pub fn rewish(room: &Room, playing: &mut Playing, old: &Wish, new: &Wish, jpegs: bool) {
+    if playing.is_video() {
+        playing.play(&new.rung, new.paused, (old.seek.0 != new.seek.0).then_some(new.seek.1));
+    } else if old.rung != new.rung {
+        room.playing(&new.rung, jpegs).into_iter().for_each(|other| *playing = other);
     }
 }
 
@@ -111,8 +159,10 @@ async fn listen<T>(guest: &Guest, watched: &Watched, words: &Receiver<Word>) -> 
 pub fn hear(guest: &Guest, watched: &Watched, word: Word) {
     match word {
         Word::Say { text } => guest.say(&text),
+        Word::Seek { to } => watched.seek(to),
+        Word::Pause { paused } => watched.pause(paused),
         Word::Choose { rung } => guest.tell(watched.choose(&rung).unwrap_or_else(|text| Word::Told { text })),
-        _ => {} // of another version, or of a video
+        _ => {} // of another version
     }
 }
 

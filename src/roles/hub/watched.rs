@@ -18,11 +18,20 @@ pub struct Watched {
     changed: Event,
 }
 
-#[derive(Debug)]
 struct State {
-    rung: String,
+    wish: Wish,
     /// Where the choice is ours.
     choice: Option<Choice>,
+}
+
+/// How it is watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    pub rung: String,
+    /// Of a video.
+    pub paused: bool,
+    /// The jumps so far, and where to the last one went, in seconds.
+    pub seek: (u64, f64),
 }
 
 /// What a viewer's network shows of itself.
@@ -37,50 +46,66 @@ pub struct Seen {
 impl Watched {
     /// Errors: there is no such rung.
     pub fn new(room: &Arc<Room>, wanted: &str) -> Result<Watched, String> {
-        let state = Mutex::new(State { rung: SOURCE.to_string(), choice: None });
+        let wish = Wish { rung: SOURCE.to_string(), paused: false, seek: (0, 0.0) };
+        let state = Mutex::new(State { wish, choice: None });
         let watched = Watched { room: room.clone(), state, changed: Event::new() };
         watched.choose(wanted)?;
         Ok(watched)
     }
 
-    pub fn rung(&self) -> String {
-        lock(&self.state).rung.clone()
+    pub fn wish(&self) -> Wish {
+        lock(&self.state).wish.clone()
+    }
+
+    /// Another place in a video, in seconds.
+    pub fn seek(&self, to: f64) {
+        self.change(|wish| wish.seek = (wish.seek.0 + 1, if to.is_finite() { to } else { 0.0 }));
+    }
+
+    pub fn pause(&self, paused: bool) {
+        self.change(|wish| wish.paused = paused);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Wish)) {
+        change(&mut lock(&self.state).wish);
+        self.changed.notify(usize::MAX);
     }
 
     /// What a viewer is told of it as it comes.
     pub fn word(&self) -> Word {
         let state = lock(&self.state);
-        Word::Rung { rung: state.rung.clone(), auto: state.choice.is_some(), why: String::new() }
+        Word::Rung { rung: state.wish.rung.clone(), auto: state.choice.is_some(), why: String::new() }
     }
 
     /// Takes a rung by name, or `auto`. Errors: there is no such rung.
     pub fn choose(&self, wanted: &str) -> Result<Word, String> {
-        let rungs = self.room.pictures.rungs();
+        let rungs = self.room.rungs();
         let (rung, choice) = match wanted {
             // In the middle, until the network has shown itself.
-            AUTO => (rungs[rungs.len() / 2].clone(), Some(Choice::default())),
+            AUTO => (rungs.get(rungs.len() / 2).map_or(SOURCE, |rung| rung).to_string(), Some(Choice::default())),
             _ if rungs.iter().any(|rung| rung == wanted) => (wanted.to_string(), None),
             // A source that is lower, or not there yet, is the best there is.
-            _ if self.room.pictures.offers(wanted) => (SOURCE.to_string(), None),
+            _ if self.room.knows(wanted) => (SOURCE.to_string(), None),
             _ => {
                 let known = rungs.join(", ");
                 return Err(format!("there is no rung `{}` here: choose {AUTO}, {known}", printable(wanted)));
             }
         };
-        *lock(&self.state) = State { rung, choice };
-        self.changed.notify(usize::MAX);
+        lock(&self.state).choice = choice;
+        self.change(|wish| wish.rung = rung);
         Ok(self.word())
     }
 
     /// Looks whether another rung suits the network better; what the viewer is told of it.
     pub fn look(&self, now: Time, seen: Seen) -> Option<Word> {
         let mut state = lock(&self.state);
-        let State { rung, choice } = &mut *state;
+        let State { wish: Wish { rung, .. }, choice } = &mut *state;
         let choice = choice.as_mut()?;
-        let costs = self.room.pictures.costs(rung, seen.frame_bytes);
+        let costs = self.room.costs(rung, seen.frame_bytes);
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
         // What is watched is the source's where it has become the lower one.
-        let before = costs.iter().position(|(offered, _)| offered == rung).unwrap_or(costs.len() - 1);
+        let before = costs.iter().position(|(offered, _)| offered == rung);
+        let before = before.unwrap_or(costs.len().saturating_sub(1));
         let at = choice.look(now, seen.takes, before, &bits)?;
         let (next, cost) = costs.get(at).filter(|(next, _)| next != rung)?;
         let takes = seen.takes.unwrap_or_default() / 1e6;
@@ -93,11 +118,11 @@ impl Watched {
         Some(word)
     }
 
-    /// Waits until another rung than this is watched.
-    pub async fn until_other_than(&self, rung: &str) {
+    /// Waits until it is watched otherwise.
+    pub async fn until_other_than(&self, wish: &Wish) {
         loop {
             listener!(self.changed => changed);
-            if self.rung() != rung {
+            if self.wish() != *wish {
                 return;
             }
             changed.await;

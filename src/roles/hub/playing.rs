@@ -1,0 +1,67 @@
+//! A viewer's pictures: a live stream's at a rung, or a video's.
+
+use crate::draft::Draft;
+use crate::frame::Frame;
+use crate::latest::Latest;
+use crate::roles::library::Playback;
+use crate::units;
+use crate::word::At;
+
+use super::pictures::SOURCE;
+
+pub enum Playing {
+    /// As they come in the making.
+    Drafts(Latest<Draft>),
+    Whole(Latest<Frame>),
+    Video(Box<Playback>),
+}
+
+impl Playing {
+    /// The next one; none when the stream or the video is over.
+    pub async fn next(&mut self) -> Option<Draft> {
+        match self {
+            Playing::Drafts(drafts) => drafts.next().await,
+            Playing::Whole(frames) => frames.next().await.map(Draft::from),
+            Playing::Video(video) => video.next().await.map(Draft::from),
+        }
+    }
+
+    /// The same whole.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.next().await?.frame().await {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Does what the viewer of a video wishes.
+    pub fn play(&mut self, rung: &str, paused: bool, seek: Option<f64>) {
+        let Playing::Video(video) = self else { return };
+        video.choose(height(rung));
+        video.pause(paused);
+        seek.into_iter().for_each(|to| video.seek(to));
+    }
+
+    /// Where it is in a video.
+    pub fn at(&self) -> Option<At> {
+        let Playing::Video(video) = self else { return None };
+        let at = video.at();
+        Some(At { position: at.seconds, duration: at.duration, paused: at.paused })
+    }
+
+    /// Waits for a while at the end of a video: a jump goes on from there. Not of a stream, which is over with its last frame.
+    pub fn is_video(&self) -> bool {
+        matches!(self, Playing::Video(_))
+    }
+}
+
+/// The height that a rung's name says; the source's is the highest there is.
+fn height(rung: &str) -> u32 {
+    let named = || rung.strip_suffix('p').and_then(|height| height.parse().ok());
+    if rung == SOURCE {
+        u32::MAX
+    } else {
+        named().or_else(|| Some(units::size(rung).ok()?.1 as u32)).unwrap_or(u32::MAX)
+    }
+}
