@@ -28,6 +28,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send video to one or more receivers')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
             [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Receive video and pass it on as it comes, to any number of others')
+            [CompletionResult]::new('hub', 'hub', [CompletionResultType]::ParameterValue, 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers')
             [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
@@ -134,6 +135,36 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'vstream;hub' {
+            [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Wait here for streamers and viewers; more than once for several transports [default: tcp://:9000]')
+            [CompletionResult]::new('--library', '--library', [CompletionResultType]::ParameterName, 'Folder of videos to offer: each viewer where it likes, at the quality that its network takes')
+            [CompletionResult]::new('--rungs', '--rungs', [CompletionResultType]::ParameterName, 'Sizes below the stream''s own that a viewer can choose')
+            [CompletionResult]::new('--viewers-max', '--viewers-max', [CompletionResultType]::ParameterName, 'Viewers at once, over links and in browsers')
+            [CompletionResult]::new('--viewers-per-stream', '--viewers-per-stream', [CompletionResultType]::ParameterName, 'Viewers of one stream at once [default: as many as there are]')
+            [CompletionResult]::new('--viewers-per-address', '--viewers-per-address', [CompletionResultType]::ParameterName, 'Viewers from one address at once [default: as many as there are]')
+            [CompletionResult]::new('--rate-max', '--rate-max', [CompletionResultType]::ParameterName, 'Send no more than this to all viewers together: 100mbit')
+            [CompletionResult]::new('--chat-history', '--chat-history', [CompletionResultType]::ParameterName, 'Lines of chat that are kept for those who come late')
+            [CompletionResult]::new('--cert', '--cert', [CompletionResultType]::ParameterName, 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]')
+            [CompletionResult]::new('--cert-key', '--cert-key', [CompletionResultType]::ParameterName, 'Private key of that certificate (PEM)')
+            [CompletionResult]::new('--http', '--http', [CompletionResultType]::ParameterName, 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]')
+            [CompletionResult]::new('--allow-origin', '--allow-origin', [CompletionResultType]::ParameterName, 'Let pages of this origin (http://host:port) read and change what is served; more than once for several')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
+            [CompletionResult]::new('--stats-file', '--stats-file', [CompletionResultType]::ParameterName, 'Write the stats to a file too (JSON, or CSV with --stats csv)')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Write a log with times to a file too')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
+            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
+            [CompletionResult]::new('--prepare', '--prepare', [CompletionResultType]::ParameterName, 'Make all videos ready before anything else, not each when it is first watched')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'vstream;shape' {
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]')
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Pass them on to here [default: 127.0.0.1:9000]')
@@ -194,6 +225,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send video to one or more receivers')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
             [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Receive video and pass it on as it comes, to any number of others')
+            [CompletionResult]::new('hub', 'hub', [CompletionResultType]::ParameterValue, 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers')
             [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
@@ -207,6 +239,9 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             break
         }
         'vstream;help;relay' {
+            break
+        }
+        'vstream;help;hub' {
             break
         }
         'vstream;help;shape' {

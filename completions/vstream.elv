@@ -25,6 +25,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand send 'Send video to one or more receivers'
             cand recv 'Receive video and show, save or pass it on'
             cand relay 'Receive video and pass it on as it comes, to any number of others'
+            cand hub 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
             cand shape 'Put a bad network between two programs'
             cand devices 'List the cameras and their formats'
             cand completions 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
@@ -127,6 +128,35 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'vstream;hub'= {
+            cand --listen 'Wait here for streamers and viewers; more than once for several transports [default: tcp://:9000]'
+            cand --library 'Folder of videos to offer: each viewer where it likes, at the quality that its network takes'
+            cand --rungs 'Sizes below the stream''s own that a viewer can choose'
+            cand --viewers-max 'Viewers at once, over links and in browsers'
+            cand --viewers-per-stream 'Viewers of one stream at once [default: as many as there are]'
+            cand --viewers-per-address 'Viewers from one address at once [default: as many as there are]'
+            cand --rate-max 'Send no more than this to all viewers together: 100mbit'
+            cand --chat-history 'Lines of chat that are kept for those who come late'
+            cand --cert 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]'
+            cand --cert-key 'Private key of that certificate (PEM)'
+            cand --http 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]'
+            cand --allow-origin 'Let pages of this origin (http://host:port) read and change what is served; more than once for several'
+            cand --stats 'Form of the stats on stderr'
+            cand --stats-file 'Write the stats to a file too (JSON, or CSV with --stats csv)'
+            cand --log 'Write a log with times to a file too'
+            cand --timeout 'Give up (exit 124) after this long without a peer, or a source without a frame'
+            cand --duration 'End after this long'
+            cand --frames 'End after this many frames'
+            cand --key 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)'
+            cand --key-file 'Read the key from a file, its first line'
+            cand --prepare 'Make all videos ready before anything else, not each when it is first watched'
+            cand -v 'Say more (-vv: everything)'
+            cand --verbose 'Say more (-vv: everything)'
+            cand -q 'Say nothing but errors (and stats where a form is asked for)'
+            cand --quiet 'Say nothing but errors (and stats where a form is asked for)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'vstream;shape'= {
             cand --listen 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]'
             cand --to 'Pass them on to here [default: 127.0.0.1:9000]'
@@ -184,6 +214,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand send 'Send video to one or more receivers'
             cand recv 'Receive video and show, save or pass it on'
             cand relay 'Receive video and pass it on as it comes, to any number of others'
+            cand hub 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
             cand shape 'Put a bad network between two programs'
             cand devices 'List the cameras and their formats'
             cand completions 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
@@ -194,6 +225,8 @@ set edit:completion:arg-completer[vstream] = {|@words|
         &'vstream;help;recv'= {
         }
         &'vstream;help;relay'= {
+        }
+        &'vstream;help;hub'= {
         }
         &'vstream;help;shape'= {
         }

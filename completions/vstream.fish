@@ -29,6 +29,7 @@ complete -c vstream -n "__fish_vstream_needs_command" -s V -l version -d 'Print 
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "send" -d 'Send video to one or more receivers'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "recv" -d 'Receive video and show, save or pass it on'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "hub" -d 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "shape" -d 'Put a bad network between two programs'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "devices" -d 'List the cameras and their formats'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
@@ -125,6 +126,33 @@ complete -c vstream -n "__fish_vstream_using_subcommand relay" -l stay -d 'Wait 
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l listen -d 'Wait here for streamers and viewers; more than once for several transports [default: tcp://:9000]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l library -d 'Folder of videos to offer: each viewer where it likes, at the quality that its network takes' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l rungs -d 'Sizes below the stream\'s own that a viewer can choose' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l viewers-max -d 'Viewers at once, over links and in browsers' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l viewers-per-stream -d 'Viewers of one stream at once [default: as many as there are]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l viewers-per-address -d 'Viewers from one address at once [default: as many as there are]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l rate-max -d 'Send no more than this to all viewers together: 100mbit' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l chat-history -d 'Lines of chat that are kept for those who come late' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert-key -d 'Private key of that certificate (PEM)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
+json\t'One object a line, a line a second'
+csv\t'A header, then a line a second'
+none\t'Nothing'"
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l stats-file -d 'Write the stats to a file too (JSON, or CSV with --stats csv)' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l log -d 'Write a log with times to a file too' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l duration -d 'End after this long' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l prepare -d 'Make all videos ready before anything else, not each when it is first watched'
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -s v -l verbose -d 'Say more (-vv: everything)'
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l listen -d 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l to -d 'Pass them on to here [default: 127.0.0.1:9000]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l delay -d 'Add this delay, each way' -r
@@ -170,10 +198,11 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -s h -l help -d '
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -l json -d 'One JSON array on stdout'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "hub" -d 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

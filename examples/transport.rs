@@ -91,7 +91,6 @@ async fn send(to: Endpoint) -> Result<()> {
         over: Stop::default(),
         path,
         talk: None,
-        talk: None,
     };
     std::thread::spawn(move || -> Result<()> {
         for seq in 0..30u8 {

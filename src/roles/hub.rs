@@ -13,7 +13,7 @@ use super::calls::{self, listen, refuse, serve};
 use super::http::{self, HttpArgs};
 use super::library::Library;
 use super::secure::CertArgs;
-use super::{Common, Job};
+use super::{Common, Job, neighbours};
 use crate::adapt::Limits;
 use crate::endpoint::{self, Endpoint};
 use crate::link::Link;
@@ -68,6 +68,9 @@ pub struct HubArgs {
     /// Lines of chat that are kept for those who come late
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub chat_history: usize,
+    /// Announce this hub on the local network (multicast DNS), where `vstream player` lists it
+    #[arg(long)]
+    pub announce: bool,
     #[command(flatten)]
     cert: CertArgs,
     #[command(flatten)]
@@ -120,9 +123,13 @@ pub fn run(args: HubArgs) -> Result<()> {
     });
     let on = if args.listen.is_empty() { vec![Endpoint::any()] } else { args.listen.clone() };
     let ended = smol::block_on(async {
+        let mut announced = Vec::new();
         for on in on {
             let on = args.cert.on(on)?;
             let listener = listen(&job, &on).await?;
+            if args.announce {
+                announced.push(neighbours::announce(&listener.local())?);
+            }
             let me = hub.clone();
             let guest = move |link, hello| me.clone().guest(link, hello, on.name.clone());
             job.spawn(serve(job.clone(), listener, guest));

@@ -34,6 +34,7 @@ pub mod http;
 pub mod hub;
 mod join;
 pub mod library;
+pub mod neighbours;
 mod orphans;
 pub mod output;
 pub mod recv;
