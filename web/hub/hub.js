@@ -52,6 +52,12 @@ const clockTime = (seconds) => {
   return `${h ? `${h}:${String(m).padStart(2, "0")}` : m}:${String(s).padStart(2, "0")}`;
 };
 
+function state({ failed, preparing, rungs, seconds }) {
+  if (failed) return failed;
+  if (preparing != null) return `being made ready: ${Math.round(100 * preparing)} %`;
+  return rungs.length ? clockTime(seconds) : "made ready when first watched";
+}
+
 /** Cards are kept while what they show stays, so that pictures do not flicker and the focus stays. */
 function cards(where, items, of) {
   const old = new Map([...where.children].map((item) => [item.dataset.name, item]));
@@ -92,7 +98,7 @@ function list({ streams, videos }) {
   at("nobody").hidden = streams.length > 0;
   cards(at("videos"), videos, (video) => ({
     title: video.title,
-    line: video.failed ?? (video.preparing == null ? clockTime(video.seconds) : `being prepared: ${Math.round(100 * video.preparing)} %`),
+    line: state(video),
     picture: video.rungs.length ? `/poster?name=${encodeURIComponent(video.name)}` : null,
   }));
   at("library").hidden = videos.length === 0;
@@ -219,7 +225,7 @@ function figures(state) {
   at("count").textContent = plural(count, "viewer");
   status(streamer || video ? "good" : "", streamer ? "live" : video ? "video" : "no streamer");
   const own = viewers.find((viewer) => viewer.name === root.dataset.user) ?? (sending && streamer);
-  lost = own ? [own.lost, own.dropped] : null;
+  leftOut(own);
   const rows = [...(streamer ? [[streamer, "streams"]] : []), ...viewers.map((viewer) => [viewer, viewer.rung ?? "–"])];
   at("rows").replaceChildren(
     ...rows.map(([guest, watches]) => {
@@ -316,8 +322,18 @@ addEventListener("keydown", (event) => {
 
 // --- our own figures
 
-let lost = null;
 let before = null;
+let counted = null;
+let losses = [null, null];
+
+/** What grew since the hub's last word, a second. */
+function leftOut(own) {
+  const now = performance.now() / 1000;
+  const counts = own ? [own.lost, own.dropped] : null;
+  const span = now - (counted?.now ?? now);
+  if (span > 0 && counts && counted.counts) losses = counts.map((count, i) => Math.max(0, count - counted.counts[i]) / span);
+  counted = { now, counts };
+}
 
 function tick() {
   const now = performance.now() / 1000;
@@ -327,10 +343,9 @@ function tick() {
     charts.fps.add(now, [count / span]);
     charts.latency.add(now, [count && clock && room ? latency / count : null], clock ? `±${clock.error.toFixed(0)}` : "");
     charts.bitrate.add(now, [(bytes * 8) / span / 1e6]);
-    const grown = lost && before.lost ? lost.map((value, i) => Math.max(0, value - before.lost[i]) / span) : [null, null];
-    charts.loss.add(now, grown);
+    charts.loss.add(now, losses);
   }
-  before = { now, lost };
+  before = { now };
   painted = { count: 0, latency: 0, bytes: 0 };
 }
 

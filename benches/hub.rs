@@ -1,0 +1,253 @@
+//! A hub and its viewers: `cargo bench --bench hub -- FILM.i420 1280x720`.
+//!
+//! A crowd (300 viewers of 360p at 15 frames a second, one of which stops reading half way): whole frames at each viewer, time
+//! from capture to viewer, the hub's memory. And a film at 30 frames a second to 50 viewers: how many bits the hub sends for
+//! a second of processor time, beside GStreamer's tcpserversink with as many readers of the same kind of stream.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use vstream::endpoint::Endpoint;
+use vstream::link::Link;
+use vstream::merge::Merge;
+use vstream::message::{Hello, Side};
+use vstream::path::{Hop, Path};
+use vstream::stats::{Board, Peer};
+use vstream::stop::Stop;
+use vstream::{clock, greet, transports, watch};
+
+const CROWD: usize = 300;
+const VIEWERS: usize = 50;
+const SPAN: Duration = Duration::from_secs(6);
+const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream");
+
+fn main() {
+    let args: Vec<String> = std::env::args().filter(|arg| !arg.starts_with("--bench")).collect();
+    crowd();
+    match &args[..] {
+        [_, film, size] => fan_out(film, size),
+        _ => println!("for the fan-out: cargo bench --bench hub -- FILM.i420 1280x720"),
+    }
+}
+
+/// A process that ends with its value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill(); // it may have ended by itself
+        _ = self.0.wait();
+    }
+}
+
+impl Running {
+    fn start(program: &str, args: &[&str]) -> Running {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Running(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")))
+    }
+
+    /// Seconds of processor time so far.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        (ticks(11) + ticks(12)) / 100.0 // USER_HZ, the same on every Linux
+    }
+
+    /// Megabytes that are resident now.
+    fn memory(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn hub(source: &[&str]) -> (Running, Running, Endpoint) {
+    let to = format!("tcp://127.0.0.1:{}", free_port());
+    let hub = Running::start(VSTREAM, &["hub", "--listen", &to, "--viewers-max", "1000"]);
+    let send = Running::start(VSTREAM, &[&["send", "--to", &to], source].concat());
+    (hub, send, Endpoint::parse(&to).unwrap())
+}
+
+/// What one viewer has seen.
+#[derive(Default)]
+struct Seen {
+    frames: u64,
+    /// Milliseconds from capture.
+    latency: Vec<f64>,
+    slow: u64,
+}
+
+struct Viewer {
+    seen: Arc<Mutex<Seen>>,
+    peer: Arc<Peer>,
+    _task: smol::Task<()>,
+}
+
+async fn call(to: &Endpoint) -> anyhow::Result<Link> {
+    let mut link = transports::find(&to.scheme).expect("tcp is there").connect(to).await?;
+    let (listening, visit, stream) = Default::default();
+    let (agent, instance) = ("bench".to_string(), fastrand::u64(..));
+    greet::call(&mut link, Hello { role: Side::Watch, name: None, agent, instance, listening, visit, stream }).await?;
+    Ok(link)
+}
+
+/// Calls until the hub and its stream are there.
+fn connect(to: &Endpoint) -> Link {
+    let late = Instant::now() + Duration::from_secs(20);
+    loop {
+        match smol::block_on(call(to)) {
+            Ok(link) => return link,
+            Err(error) => assert!(Instant::now() < late, "{error:#}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn view(to: &Endpoint) -> Viewer {
+    let link = connect(to);
+    let (seen, peer) = (Arc::<Mutex<Seen>>::default(), Board::new("recv").join("hub"));
+    let merge = Arc::new(Merge::new(false));
+    let mut drafts = merge.out.subscribe();
+    let (writes, reads) = (seen.clone(), peer.clone());
+    let task = smol::spawn(async move {
+        let (path, stop) = (Path::new(Hop::default()), Stop::default());
+        let watching = async { _ = watch::watch(link, &merge, &path, &reads, (&stop, &stop), None, |_, _| true).await };
+        let counting = async {
+            let mut last = None;
+            while let Some(draft) = drafts.next().await {
+                let Some(frame) = draft.frame().await else { continue };
+                let mut seen = writes.lock().unwrap();
+                seen.frames += 1;
+                seen.latency.push(clock::now().since(frame.captured).as_secs_f64() * 1000.0);
+                seen.slow += last.replace(frame.seq).map_or(0, |last| frame.seq.saturating_sub(last + 1));
+            }
+        };
+        smol::future::or(watching, counting).await;
+    });
+    Viewer { seen, peer, _task: task }
+}
+
+/// What all viewers saw meanwhile: frames, the middle and the 99th of a hundred latencies, frames left out.
+fn watch_for(viewers: &[Viewer], span: Duration) -> (u64, f64, f64, u64) {
+    viewers.iter().for_each(|viewer| *viewer.seen.lock().unwrap() = Seen::default());
+    std::thread::sleep(span);
+    let (mut frames, mut slow, mut latency) = (0, 0, Vec::new());
+    for viewer in viewers {
+        let seen = std::mem::take(&mut *viewer.seen.lock().unwrap());
+        (frames, slow) = (frames + seen.frames, slow + seen.slow);
+        latency.extend(seen.latency);
+    }
+    latency.sort_by(f64::total_cmp);
+    let at = |share: f64| latency.get((latency.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
+    (frames, at(0.5), at(0.99), slow)
+}
+
+fn crowd() {
+    let (hub, _send, to) = hub(&["--from", "test?size=640x360&fps=15"]);
+    let begun = Instant::now();
+    let first = view(&to);
+    while first.seen.lock().unwrap().frames == 0 {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let joined = begun.elapsed();
+    let viewers: Vec<Viewer> = (0..CROWD).map(|_| view(&to)).collect();
+    watch_for(&viewers, Duration::from_secs(1));
+    let before = hub.memory();
+    let (frames, p50, p99, slow) = watch_for(&viewers, SPAN);
+    println!("| {CROWD} viewers, 360p at 15 a second | frames a viewer | left out | p50 | p99 | memory |");
+    println!("|---|---|---|---|---|---|");
+    let each = frames as f64 / CROWD as f64;
+    println!("| all read | {each:.1} | {slow} | {p50:.1} ms | {p99:.1} ms | {before:.0} MB |");
+    let stopped = connect(&to);
+    let (frames, p50, p99, slow) = watch_for(&viewers, SPAN);
+    let each = frames as f64 / CROWD as f64;
+    println!(
+        "| one more reads nothing | {each:.1} | {slow} | {p50:.1} ms | {p99:.1} ms | {:+.1} MB |",
+        hub.memory() - before
+    );
+    drop(stopped);
+    println!("\nfirst call to first picture, the stream beginning meanwhile: {} ms\n", joined.as_millis());
+}
+
+fn fan_out(film: &str, size: &str) {
+    let raw = format!("i420:{size}@30");
+    let bytes = |viewers: &[Viewer]| viewers.iter().map(|viewer| viewer.peer.link().meter.bytes).sum::<u64>();
+    let (vstream, whole) = {
+        let to = format!("tcp://127.0.0.1:{}", free_port());
+        let hub = Running::start(VSTREAM, &["hub", "--listen", &to]);
+        let mut send = Command::new("sh");
+        // The film again and again, as fast as it is asked for, kept to its own rate.
+        let loops = format!(
+            "while :; do cat '{film}'; done | exec '{VSTREAM}' send --from - --raw {raw} --fps 30 --no-adapt --gate off --to {to}"
+        );
+        send.args(["-c", &loops]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let _send = Running(send.spawn().unwrap());
+        let to = Endpoint::parse(&to).unwrap();
+        let viewers: Vec<Viewer> = (0..VIEWERS).map(|_| view(&to)).collect();
+        watch_for(&viewers, Duration::from_secs(1));
+        let (cpu, sent) = (hub.cpu(), bytes(&viewers));
+        let (frames, ..) = watch_for(&viewers, SPAN);
+        (
+            (bytes(&viewers) - sent) as f64 * 8e-9 / (hub.cpu() - cpu),
+            frames as f64 / VIEWERS as f64 / SPAN.as_secs_f64(),
+        )
+    };
+    let gst = gstreamer(film, size);
+    println!("| {size} film to {VIEWERS} viewers | Gbit for a second of processor time | to GStreamer's |");
+    println!("|---|---|---|");
+    println!("| vstream hub ({whole:.1} whole frames a second at each) | {vstream:.2} | {:.2} |", vstream / gst);
+    println!("| tcpserversink | {gst:.2} | 1 |");
+}
+
+/// GStreamer sends the film as JPEG to as many readers. The encoder runs in a process of its own, as vstream's does.
+fn gstreamer(film: &str, size: &str) -> f64 {
+    let (width, height) = size.split_once('x').expect("WIDTHxHEIGHT");
+    let (inner, outer) = (free_port().to_string(), free_port());
+    let source = format!(
+        "while :; do cat '{film}'; done | exec gst-launch-1.0 -q fdsrc ! rawvideoparse format=i420 width={width} height={height} \
+         framerate=30/1 ! videorate ! clocksync ! jpegenc quality=80 ! tcpserversink host=127.0.0.1 port={inner} sync=false"
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &source]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _source = Running(command.spawn().unwrap());
+    std::thread::sleep(Duration::from_secs(1));
+    let sink = format!(
+        "tcpclientsrc host=127.0.0.1 port={inner} ! jpegparse ! tcpserversink host=127.0.0.1 port={outer} sync=false"
+    );
+    let server = Running::start(
+        "gst-launch-1.0",
+        &["-q".to_string()].iter().map(String::as_str).chain(sink.split(' ')).collect::<Vec<_>>(),
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    let (total, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let readers: Vec<_> = (0..VIEWERS)
+        .map(|_| {
+            let (total, over) = (total.clone(), over.clone());
+            let mut stream = TcpStream::connect(("127.0.0.1", outer)).expect("tcpserversink listens");
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 256 << 10];
+                while !over.load(Ordering::Relaxed) {
+                    total.fetch_add(stream.read(&mut buffer).unwrap_or(0) as u64, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let (cpu, sent) = (server.cpu(), total.load(Ordering::Relaxed));
+    std::thread::sleep(SPAN);
+    let rate = (total.load(Ordering::Relaxed) - sent) as f64 * 8e-9 / (server.cpu() - cpu);
+    over.store(true, Ordering::Relaxed);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    rate
+}
