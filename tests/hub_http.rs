@@ -1,0 +1,197 @@
+//! A hub over HTTP as programs use it: ffmpeg reads a stream at a size, Prometheus its metrics, and what pages that mean no good
+//! send on its WebSocket.
+
+mod common;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use common::{Vstream, have, output, skip, vstream};
+use serde_json::{Value, json};
+use tungstenite::stream::MaybeTlsStream;
+use tungstenite::{Message, WebSocket};
+
+/// A hub with a stream, and where links and pages call it.
+fn hub(args: &[&str]) -> (Vstream, Vstream, String) {
+    let (hub, send, at, _) = hub_and_links(args);
+    (hub, send, at)
+}
+
+fn hub_and_links(args: &[&str]) -> (Vstream, Vstream, String, String) {
+    let mut hub = vstream(&[&["hub", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"], args].concat());
+    let to = hub.listening();
+    let line = hub.says("serving http://");
+    let at = line.split("http://").nth(1).expect("an address follows").trim_end_matches('/').to_string();
+    let mut send = vstream(&["send", "--from", "test?size=640x480&fps=30", "--to", &format!("{to}/talk")]);
+    send.says("connected");
+    (hub, send, at, to)
+}
+
+fn get(at: &str, path: &str) -> String {
+    String::from_utf8_lossy(&output("curl", &["-sS", "--max-time", "20", &format!("http://{at}{path}")])).into_owned()
+}
+
+type Page = WebSocket<MaybeTlsStream<TcpStream>>;
+
+fn page(at: &str, query: &str) -> Page {
+    let (page, _) = tungstenite::connect(format!("ws://{at}/ws?{query}")).unwrap();
+    if let MaybeTlsStream::Plain(stream) = page.get_ref() {
+        stream.set_read_timeout(Some(common::LIMIT)).unwrap();
+    }
+    page
+}
+
+/// Waits for a word that is wanted; pictures on the way are answered.
+fn word(page: &mut Page, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        match page.read().expect("the page is served") {
+            Message::Text(text) => {
+                let word: Value = serde_json::from_str(&text).unwrap();
+                if wanted(&word) {
+                    return word;
+                }
+            }
+            Message::Binary(picture) => {
+                let seq = u64::from_le_bytes(*picture.first_chunk().unwrap());
+                page.send(Message::text(json!({ "shown": seq }).to_string())).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads until the hub closes.
+fn closed(mut page: Page) {
+    while page.read().is_ok() {}
+}
+
+#[test]
+fn programs_read_a_stream_at_any_size() {
+    if !have("curl") || !have("ffmpeg") || !have("ffprobe") {
+        return;
+    }
+    let (_hub, _send, at) = hub(&[]);
+    let url = format!("http://{at}/stream?name=talk&size=240p");
+    let probe = ["-v", "error", "-f", "mpjpeg", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0"];
+    let shown = String::from_utf8(output("ffprobe", &[&probe[..], &[&url]].concat())).unwrap();
+    assert_eq!(shown.trim(), "mjpeg,320,240");
+    assert!(get(&at, "/snapshot?name=nix").contains("there is no stream nix: there is talk"));
+    let state: Value = serde_json::from_str(&get(&at, "/state")).unwrap();
+    assert_eq!(state["result"]["streams"][0]["name"], "talk");
+    assert_eq!(state["result"]["rooms"][0]["rungs"], json!(["source", "360p", "240p"]));
+    let of: Value = serde_json::from_str(&get(&at, "/state?name=talk")).unwrap();
+    assert_eq!(of["result"]["source"]["resolution"], json!({ "width": 640, "height": 480 }));
+}
+
+#[test]
+fn prometheus_reads_each_streams_metrics() {
+    if !have("curl") || !have("python3") {
+        return;
+    }
+    let (_hub, _send, at, to) = hub_and_links(&[]);
+    let _other = vstream(&["send", "--from", "test?size=320x240", "--to", &format!("{to}/other")]);
+    let late = std::time::Instant::now() + common::LIMIT;
+    while !get(&at, "/metrics").contains("stream=\"other\"") {
+        assert!(std::time::Instant::now() < late, "the other stream does not come");
+    }
+    let script = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\
+        for family in parse(sys.stdin.read()):\n for s in family.samples: print(s.name, s.labels.get('stream'))";
+    let mut python = Command::new("python3")
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(get(&at, "/metrics").as_bytes()).unwrap();
+    let read = python.wait_with_output().unwrap();
+    if String::from_utf8_lossy(&read.stderr).contains("No module named 'prometheus_client'") {
+        return skip("no prometheus_client for python3 (package python3-prometheus-client)");
+    }
+    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    for stream in ["talk", "other"] {
+        assert!(text.contains(&format!("vstream_frames_total {stream}")), "{text}");
+    }
+}
+
+#[test]
+fn a_page_gets_one_picture_at_a_time() {
+    let (_hub, _send, at) = hub(&[]);
+    let mut slow = page(&at, "name=talk&user=slow&rung=source");
+    let picture = loop {
+        if let Message::Binary(picture) = slow.read().unwrap() {
+            break picture;
+        }
+    };
+    assert_eq!(picture[16..18], [0xFF, 0xD8], "a JPEG behind sixteen bytes");
+    // Until it has said that it was shown, words come, and no other picture.
+    let mut rooms = 0;
+    while rooms < 2 {
+        match slow.read().unwrap() {
+            Message::Text(text) => rooms += usize::from(text.contains("\"type\":\"room\"")),
+            Message::Binary(_) => panic!("another picture came"),
+            _ => {}
+        }
+    }
+    let seq = u64::from_le_bytes(*picture.first_chunk().unwrap());
+    slow.send(Message::text(json!({ "shown": seq, "ms": 1.5 }).to_string())).unwrap();
+    while !matches!(slow.read().unwrap(), Message::Binary(_)) {}
+}
+
+#[test]
+fn pages_that_mean_no_good_hurt_nobody() {
+    let (mut hub, _send, at) = hub(&[]);
+    let mut good = page(&at, "name=talk&user=good");
+    word(&mut good, |word| word["type"] == "entered" && word["user"] == "good");
+    for (query, said) in [
+        ("name=talk&user=a", Message::text("no json")),
+        ("name=talk&user=a", Message::text("x".repeat(1 << 20))),
+        ("name=talk&user=a", Message::text(r#"{"type":"seek","to":"far"}"#)),
+        ("name=talk&user=a", Message::binary(vec![0; 100])),
+        ("live=1&name=garbage", Message::binary(vec![0; 10])),
+        ("live=1&name=garbage", Message::binary(vec![0xFF; 4000])),
+        ("live=1&name=garbage", Message::binary(vec![0; 17 << 20])),
+    ] {
+        let mut bad = page(&at, query);
+        _ = bad.send(said); // the hub may close before all of it went
+        closed(bad);
+        hub.says("(browser) is gone");
+    }
+    // Refusals say why: names, streams, places.
+    for (query, why) in [
+        ("name=nix", "there is no stream nix"),
+        ("name=talk&user=good", "the name good is taken"),
+        ("name=talk&user=%1b%5b2J", "printable characters"),
+        ("name=talk&rung=9p", "there is no rung `9p`"),
+        ("live=1&name=talk", "streams talk already"),
+        ("live=1&name=..%2fx", "1 to 32"),
+        ("live=1&name=b&take_over=1", "start the hub with a key"),
+    ] {
+        let mut refused = page(&at, query);
+        let word = word(&mut refused, |word| word["type"] == "refused");
+        assert!(word["reason"].as_str().unwrap().contains(why), "{query}: {word}");
+    }
+    good.send(Message::text(json!({ "type": "say", "text": "<b>still</b> here" }).to_string())).unwrap();
+    word(&mut good, |word| word["type"] == "said" && word["text"] == "<b>still</b> here");
+}
+
+#[test]
+fn a_page_of_a_stranger_gets_no_socket() {
+    if !have("curl") {
+        return;
+    }
+    let (_hub, _send, at) = hub(&[]);
+    let url = format!("http://{at}/ws?name=talk");
+    let upgrade = |origin: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "1", &url]);
+        curl.args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13"]);
+        curl.args(["-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "-H", &format!("Origin: {origin}")]);
+        // What stands open is cut off by the time limit: the code is told all the same.
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(upgrade("http://evil.example"), "403");
+    assert_eq!(upgrade(&format!("http://{at}")), "101");
+    assert!(get(&at, "/ws?name=talk").contains("this is a WebSocket"));
+}
