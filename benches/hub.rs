@@ -1,8 +1,8 @@
-//! A hub and its viewers: `cargo bench --bench hub -- FILM.i420 1280x720`.
+//! A hub and its viewers: `cargo bench --bench hub -- 1080p30.mp4` (four rungs of it), `-- FILM.i420 1280x720` (fan-out).
 //!
-//! A crowd (300 viewers of 360p at 15 frames a second, one of which stops reading half way): whole frames at each viewer, time
-//! from capture to viewer, the hub's memory. And a film at 30 frames a second to 50 viewers: how many bits the hub sends for
-//! a second of processor time, beside GStreamer's tcpserversink with as many readers of the same kind of stream.
+//! Without a film a crowd (300 viewers of 360p at 15 frames a second, then one more that reads nothing): whole frames at each
+//! viewer, time from capture to viewer, the hub's memory. A raw film at 30 frames a second to 50 viewers: how many bits the
+//! hub sends for a second of processor time, beside GStreamer's tcpserversink with as many readers of such a stream.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use vstream::endpoint::Endpoint;
 use vstream::link::Link;
 use vstream::merge::Merge;
-use vstream::message::{Hello, Side};
+use vstream::message::{Hello, Side, Visit};
 use vstream::path::{Hop, Path};
 use vstream::stats::{Board, Peer};
 use vstream::stop::Stop;
@@ -27,10 +27,10 @@ const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream");
 
 fn main() {
     let args: Vec<String> = std::env::args().filter(|arg| !arg.starts_with("--bench")).collect();
-    crowd();
     match &args[..] {
         [_, film, size] => fan_out(film, size),
-        _ => println!("for the fan-out: cargo bench --bench hub -- FILM.i420 1280x720"),
+        [_, film] => rungs(film),
+        _ => crowd(),
     }
 }
 
@@ -93,19 +93,20 @@ struct Viewer {
     _task: smol::Task<()>,
 }
 
-async fn call(to: &Endpoint) -> anyhow::Result<Link> {
+async fn call(to: &Endpoint, rung: &str) -> anyhow::Result<Link> {
     let mut link = transports::find(&to.scheme).expect("tcp is there").connect(to).await?;
-    let (listening, visit, stream) = Default::default();
+    let (listening, stream) = Default::default();
+    let visit = Visit { rung: Some(rung.to_string()), ..Visit::default() };
     let (agent, instance) = ("bench".to_string(), fastrand::u64(..));
     greet::call(&mut link, Hello { role: Side::Watch, name: None, agent, instance, listening, visit, stream }).await?;
     Ok(link)
 }
 
 /// Calls until the hub and its stream are there.
-fn connect(to: &Endpoint) -> Link {
+fn connect(to: &Endpoint, rung: &str) -> Link {
     let late = Instant::now() + Duration::from_secs(20);
     loop {
-        match smol::block_on(call(to)) {
+        match smol::block_on(call(to, rung)) {
             Ok(link) => return link,
             Err(error) => assert!(Instant::now() < late, "{error:#}"),
         }
@@ -114,7 +115,11 @@ fn connect(to: &Endpoint) -> Link {
 }
 
 fn view(to: &Endpoint) -> Viewer {
-    let link = connect(to);
+    view_at(to, "source")
+}
+
+fn view_at(to: &Endpoint, rung: &str) -> Viewer {
+    let link = connect(to, rung);
     let (seen, peer) = (Arc::<Mutex<Seen>>::default(), Board::new("recv").join("hub"));
     let merge = Arc::new(Merge::new(false));
     let mut drafts = merge.out.subscribe();
@@ -141,6 +146,11 @@ fn view(to: &Endpoint) -> Viewer {
 fn watch_for(viewers: &[Viewer], span: Duration) -> (u64, f64, f64, u64) {
     viewers.iter().for_each(|viewer| *viewer.seen.lock().unwrap() = Seen::default());
     std::thread::sleep(span);
+    seen_by(viewers)
+}
+
+/// The same since they were last looked at.
+fn seen_by(viewers: &[Viewer]) -> (u64, f64, f64, u64) {
     let (mut frames, mut slow, mut latency) = (0, 0, Vec::new());
     for viewer in viewers {
         let seen = std::mem::take(&mut *viewer.seen.lock().unwrap());
@@ -168,7 +178,7 @@ fn crowd() {
     println!("|---|---|---|---|---|---|");
     let each = frames as f64 / CROWD as f64;
     println!("| all read | {each:.1} | {slow} | {p50:.1} ms | {p99:.1} ms | {before:.0} MB |");
-    let stopped = connect(&to);
+    let stopped = connect(&to, "source");
     let (frames, p50, p99, slow) = watch_for(&viewers, SPAN);
     let each = frames as f64 / CROWD as f64;
     println!(
@@ -177,6 +187,24 @@ fn crowd() {
     );
     drop(stopped);
     println!("\nfirst call to first picture, the stream beginning meanwhile: {} ms\n", joined.as_millis());
+}
+
+/// Four rungs of a film at once.
+fn rungs(film: &str) {
+    const RUNGS: [&str; 4] = ["720p", "480p", "360p", "240p"];
+    let (hub, _send, to) = hub(&["--from", film, "--loop"]);
+    let viewers = RUNGS.map(|rung| view_at(&to, rung));
+    watch_for(&viewers, Duration::from_secs(2));
+    let cpu = hub.cpu();
+    std::thread::sleep(SPAN);
+    let spent = (hub.cpu() - cpu) / SPAN.as_secs_f64();
+    println!("| rung | frames a second | p50 |");
+    println!("|---|---|---|");
+    for (rung, viewer) in RUNGS.iter().zip(&viewers) {
+        let (frames, p50, ..) = seen_by(std::slice::from_ref(viewer));
+        println!("| {rung} | {:.1} | {p50:.0} ms |", frames as f64 / SPAN.as_secs_f64());
+    }
+    println!("\nthe hub takes {spent:.2} of a core\n");
 }
 
 fn fan_out(film: &str, size: &str) {

@@ -35,5 +35,9 @@ cargo bench --locked --bench latency -- target/film/1920x1080.i420 1920x1080
 [ -f target/film/720p30.y4m ] || ffmpeg -nostdin -v error -y -ss 4 -t 10 -i "$film" -r 30 -vf scale=1280:720 -pix_fmt yuv420p \
     target/film/720p30.y4m
 cargo bench --locked --bench adapt -- target/film/720p30.y4m
+# A hub: a crowd, four rungs at once, fan-out.
+cargo bench --locked --bench hub
+cargo bench --locked --bench hub -- target/film/1080p30.mp4
+cargo bench --locked --bench hub -- target/film/1280x720.i420 1280x720
 ./benches/hold.sh target/release/vstream target/film/1080p30.mp4
 ./benches/guard.sh target/release/vstream target/film/1920x1080.i420

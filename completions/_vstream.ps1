@@ -157,6 +157,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
             [CompletionResult]::new('--prepare', '--prepare', [CompletionResultType]::ParameterName, 'Make all videos ready before anything else, not each when it is first watched')
+            [CompletionResult]::new('--announce', '--announce', [CompletionResultType]::ParameterName, 'Announce this hub on the local network (multicast DNS), where `vstream player` lists it')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')

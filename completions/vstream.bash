@@ -239,7 +239,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__hub)
-            opts="-v -q -h --listen --library --prepare --rungs --viewers-max --viewers-per-stream --viewers-per-address --rate-max --chat-history --cert --cert-key --http --allow-origin --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
+            opts="-v -q -h --listen --library --prepare --rungs --viewers-max --viewers-per-stream --viewers-per-address --rate-max --chat-history --announce --cert --cert-key --http --allow-origin --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -150,6 +150,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand --key 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)'
             cand --key-file 'Read the key from a file, its first line'
             cand --prepare 'Make all videos ready before anything else, not each when it is first watched'
+            cand --announce 'Announce this hub on the local network (multicast DNS), where `vstream player` lists it'
             cand -v 'Say more (-vv: everything)'
             cand --verbose 'Say more (-vv: everything)'
             cand -q 'Say nothing but errors (and stats where a form is asked for)'

@@ -150,6 +150,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand hub" -l frames -d 'End a
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key-file -d 'Read the key from a file, its first line' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l prepare -d 'Make all videos ready before anything else, not each when it is first watched'
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l announce -d 'Announce this hub on the local network (multicast DNS), where `vstream player` lists it'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -25,7 +25,7 @@ pub const PREFIX: usize = 5;
 /// Greetings and words fit in this; a longer one is not from a vstream.
 const WORDS_MAX: usize = 4096;
 /// A room or a hall with all that is listed of it.
-const LIST_MAX: usize = 32 << 10;
+pub const LIST_MAX: usize = 32 << 10;
 /// Bytes of the longest header of a frame: tables of a JPEG, and what cameras add to them.
 pub const HEADER_MAX: usize = 1 << 16;
 const BEGIN: usize = 36;

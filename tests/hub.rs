@@ -262,6 +262,18 @@ fn with_a_key_the_streamer_can_be_taken_over_and_without_one_nobody() {
 }
 
 #[test]
+fn a_key_may_be_for_streaming_alone() {
+    let (mut hub, keyed) = hub(&["--listen", "tcp://127.0.0.1:0?key=a long enough key"]);
+    // Two doors: which of them is told first is the order of the flags.
+    let open = keyed;
+    let keyed = format!("{}?key=a long enough key", hub.listening());
+    vstream(&["send", "--from", FILM, "--to", &open]).end().ended_with(4).saying("streaming needs the key here");
+    let _send = send(&keyed, &[]);
+    recv(&open).stats(|line| line["frames"].as_u64() > Some(3));
+    recv(&keyed).stats(|line| line["frames"].as_u64() > Some(3));
+}
+
+#[test]
 fn guests_that_mean_no_good_hurt_nobody() {
     let (mut hub, to) = hub(&[]);
     let mut sending = send(&to, &["--stats", "json"]);

@@ -16,6 +16,7 @@ use super::secure::CertArgs;
 use super::{Common, Job, neighbours};
 use crate::adapt::Limits;
 use crate::endpoint::{self, Endpoint};
+use crate::fault;
 use crate::link::Link;
 use crate::lock::lock;
 use crate::message::{Hello, Side};
@@ -44,6 +45,7 @@ use room::Room;
 ///   vstream send --to HUB/talk                          ... and what a camera sees is the stream `talk` there
 ///   vstream recv --play --from HUB/talk                 watch it in a window, or with `vstream player HUB`
 ///   vstream hub --library films --http :8080            also videos, each viewer where it likes
+///   vstream hub --listen 'tcp://:9000?key=KEY' --listen :9001         streaming needs the key, watching (:9001) does not
 ///   vstream hub --listen tls://:9000 --listen udp://:9000 --key-file KEY --http :8080
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
@@ -94,6 +96,8 @@ pub struct Hub {
     rungs: Vec<String>,
     chat_history: usize,
     pub library: Option<Library>,
+    /// Some of its doors have a key: those who come by another only watch.
+    guarded: bool,
 }
 
 fn rung(text: &str) -> Result<String, String> {
@@ -108,9 +112,10 @@ pub fn run(args: HubArgs) -> Result<()> {
     rungs.dedup();
     let heights: Vec<u32> = rungs.iter().filter_map(|rung| Some(units::size(rung).ok()?.1 as u32)).collect();
     let library = args.library.as_ref().map(|dir| Library::open(dir, &heights, &job.stop)).transpose()?;
-    if let Some(library) = library.as_ref().filter(|_| args.prepare) {
-        library.prepare()?;
+    if let Some(Err(error)) = library.as_ref().filter(|_| args.prepare).map(Library::prepare) {
+        log::warn!("{}: the others are served", fault::line(&error));
     }
+    let on = if args.listen.is_empty() { vec![Endpoint::any()] } else { args.listen.clone() };
     let hub = Arc::new(Hub {
         job: job.clone(),
         rooms: Mutex::default(),
@@ -120,8 +125,8 @@ pub fn run(args: HubArgs) -> Result<()> {
         rungs,
         chat_history: args.chat_history,
         library,
+        guarded: job.key.is_some() || on.iter().any(|on| on.key.is_some()),
     });
-    let on = if args.listen.is_empty() { vec![Endpoint::any()] } else { args.listen.clone() };
     let ended = smol::block_on(async {
         let mut announced = Vec::new();
         for on in on {
@@ -130,8 +135,8 @@ pub fn run(args: HubArgs) -> Result<()> {
             if args.announce {
                 announced.push(neighbours::announce(&listener.local())?);
             }
-            let me = hub.clone();
-            let guest = move |link, hello| me.clone().guest(link, hello, on.name.clone());
+            let (me, keyed) = (hub.clone(), job.keyed(&on).key.is_some());
+            let guest = move |link, hello| me.clone().guest(link, hello, on.name.clone(), keyed);
             job.spawn(serve(job.clone(), listener, guest));
         }
         if let Some(on) = &args.http.http {
@@ -148,7 +153,8 @@ pub fn run(args: HubArgs) -> Result<()> {
 }
 
 impl Hub {
-    async fn guest(self: Arc<Self>, link: Link, hello: Hello, only: Option<String>) {
+    /// `keyed`: it has the key of the door that it came by.
+    async fn guest(self: Arc<Self>, link: Link, hello: Hello, only: Option<String>, keyed: bool) {
         let name = hello.name.clone().or(only);
         match hello.role {
             Side::Join => refuse(link, calls::NO_COORDINATOR.to_string()).await,
@@ -158,7 +164,7 @@ impl Hub {
                     Ok(room) => room,
                     Err(why) => return refuse(link, why).await,
                 };
-                let over = streamer::serve(&self, &room, link, hello).await;
+                let over = streamer::serve(&self, &room, link, hello, keyed).await;
                 self.left(&room, over);
             }
             Side::Watch => match self.find(name.as_deref()) {
@@ -231,9 +237,12 @@ impl Hub {
         Ok(place)
     }
 
-    /// Whoever reached a hub with a key has it.
-    fn may_take_over(&self, wanted: bool) -> Result<(), String> {
-        match wanted && self.job.key.is_none() {
+    /// Whether one who has the key, or has not, may stream, in the place of another if that is wanted. Errors: why not.
+    fn may_stream(&self, keyed: bool, take_over: bool) -> Result<(), String> {
+        if self.guarded && !keyed {
+            return Err("streaming needs the key here: this way in is for watching".to_string());
+        }
+        match take_over && !keyed {
             true => Err("nobody may take over where everybody could: start the hub with a key".to_string()),
             false => Ok(()),
         }

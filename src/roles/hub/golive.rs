@@ -31,7 +31,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
         refuse(&mut socket, room.no_stream()).await;
         return false;
     };
-    let entered = hub.may_take_over(take_over).and_then(|()| {
+    let entered = hub.may_stream(hub.job.key.is_some(), take_over).and_then(|()| {
         let seat = upstream.seat(&visit.peer.to_string(), &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
         Ok((seat, room.enter(visit.user.as_deref(), true, visit.identity())?))
@@ -53,7 +53,8 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
             bail!("it was put out")
         })
         .await;
-    let over = !seat.holder.leave.said() && !guest.leave.said();
+    // One whose connection broke may come back; one that was put out has no say in what becomes of the stream.
+    let over = ended.is_ok() && !seat.holder.leave.said() && !guest.leave.said();
     room.board.leave(&peer);
     farewell(&mut tx, &guest.name, ended).await;
     if over {

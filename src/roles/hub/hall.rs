@@ -10,7 +10,7 @@ use super::socket::text;
 use crate::clock::Time;
 use crate::greet;
 use crate::link::Link;
-use crate::message::{About, Hello, Message, Welcome};
+use crate::message::{About, Hello, LIST_MAX, Message, Welcome};
 use crate::roles::library::{Entry, State};
 use crate::stats::Line;
 use crate::web::socket::Socket;
@@ -19,8 +19,10 @@ use crate::word::{Hall, Live, Video, Word};
 /// How often a guest is told what there is.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Videos that a list names: what fits into a word.
-const VIDEOS: usize = 100;
+/// Videos that a list names on a page; over a link those that fit into a word.
+const VIDEOS: usize = 1000;
+/// Characters of a title, or of why there is nothing to see.
+const TEXT: usize = 120;
 
 /// Tells a guest what there is until it leaves.
 pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
@@ -31,7 +33,7 @@ pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
     log::debug!("{} looks what there is ({})", link.peer, greet::printable(&hello.agent));
     let telling = async {
         while !hub.job.stop.said() {
-            if link.tx.send(Message::Word(Word::Hall(hub.hall()))).await.is_err() {
+            if link.tx.send(Message::Word(Word::Hall(fitting(hub.hall())))).await.is_err() {
                 return;
             }
             hub.job.stop.pause(AGAIN).await;
@@ -54,13 +56,23 @@ pub async fn show(hub: &Hub, socket: Socket) {
     or(telling, leaving).await;
 }
 
+/// What of it can cross a link in one word.
+fn fitting(mut hall: Hall) -> Hall {
+    let room = LIST_MAX - 100; // for what stands around it
+    while serde_json::to_vec(&hall).is_ok_and(|json| json.len() > room) {
+        hall.videos.truncate(hall.videos.len() * 9 / 10);
+    }
+    hall
+}
+
 fn video(Entry { name, title, seconds, rungs, state }: Entry) -> Video {
     let (preparing, failed) = match state {
         State::Preparing(share) => (Some(share), None),
-        State::Failed(why) => (None, Some(why)),
+        State::Failed(why) => (None, Some(why.chars().take(TEXT).collect())),
         State::Ready | State::Waiting => (None, None),
     };
     let rungs = rungs.iter().rev().map(|offer| format!("{}p", offer.height)).collect();
+    let title = title.chars().take(TEXT).collect();
     Video { name, title, seconds: seconds.unwrap_or_default(), rungs, preparing, failed }
 }
 
@@ -112,5 +124,21 @@ impl Hub {
             lost: Some(sum.lost.unwrap_or(0) + room.lost.unwrap_or(0)),
             ..sum
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hall_fits_into_a_word_however_much_there_is() {
+        let streams = vec![Live { name: "n".repeat(32), streamer: "\u{1F600}".repeat(32), ..Live::default() }; 64];
+        let video = Video { title: "\"".repeat(TEXT), failed: Some("\u{1F600}".repeat(TEXT)), ..Video::default() };
+        let hall = fitting(Hall { streams, videos: vec![video; VIDEOS] });
+        assert_eq!(hall.streams.len(), 64);
+        assert!(!hall.videos.is_empty());
+        let (head, tail) = Message::Word(Word::Hall(hall)).encode();
+        assert!(Message::length(*head.first_chunk().unwrap()).is_ok() && tail.is_empty());
     }
 }

@@ -26,8 +26,8 @@ use crate::word::{Guest as Figures, Room as State, Word};
 
 /// Words that may wait for a guest; one that takes none for so long has left, or will be told the next ones.
 const TOLD: usize = 64;
-/// Viewers that a list names; the others are counted.
-const LISTED: usize = 100;
+/// Viewers that a list names, so that it fits into a word whatever their names are; the others are counted.
+const LISTED: usize = 64;
 
 pub struct Room {
     pub name: String,

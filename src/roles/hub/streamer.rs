@@ -14,14 +14,14 @@ use crate::roles::calls::refuse;
 use crate::word::{Talk, Word};
 
 /// Serves a sender until it leaves; true when its stream is over with that.
-pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello) -> bool {
+pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed: bool) -> bool {
     let take_over = hello.visit.take_over;
     let user = hello.visit.user.as_deref();
     let Some(Stream { upstream, .. }) = room.stream() else {
         refuse(link, room.no_stream()).await;
         return false;
     };
-    let entered = hub.may_take_over(take_over).and_then(|()| {
+    let entered = hub.may_stream(keyed, take_over).and_then(|()| {
         let seat = upstream.seat(&link.peer, &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
         Ok((seat, room.enter(user, true, format!("process {}", hello.instance))?))
