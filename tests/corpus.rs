@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use vstream::clock;
 use vstream::devices::replay::{Parse, TARGETS};
+use vstream::roles::library::index;
+
+/// All parsers of foreign bytes by the names of their corpora.
+fn targets() -> impl Iterator<Item = (&'static str, Parse)> {
+    TARGETS.into_iter().chain([("index", index::replay as Parse)])
+}
 
 /// The corpus of one target, in the order of names.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -32,7 +38,7 @@ fn timed(name: &str, parse: Parse, data: &[u8]) -> usize {
 
 #[test]
 fn the_corpus_is_read() {
-    for (target, parse) in TARGETS {
+    for (target, parse) in targets() {
         let files = corpus(target);
         let found: usize = files.iter().map(|(name, data)| timed(&format!("{target}/{name}"), parse, data)).sum();
         assert!(found > 0, "nothing is found in the corpus of {target}");
@@ -42,7 +48,7 @@ fn the_corpus_is_read() {
 #[test]
 fn mutations_do_no_harm() {
     let rounds = std::env::var("VSTREAM_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
-    for (target, parse) in TARGETS {
+    for (target, parse) in targets() {
         let files = corpus(target);
         let mut random = fastrand::Rng::with_seed(1);
         for (name, data) in &files {

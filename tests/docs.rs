@@ -67,7 +67,9 @@ fn the_readme_lists_the_transports() {
 
 #[test]
 fn links_lead_somewhere() {
-    for file in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/security.md"] {
+    for file in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/library.md", "docs/protocol.md", "docs/security.md"]
+    {
         let text = fs::read_to_string(root(file)).unwrap();
         let dir = root(file).parent().unwrap().to_path_buf();
         for (at, _) in text.match_indices("](") {

@@ -87,7 +87,7 @@ fn a_film_becomes_rungs_that_any_tool_reads() {
 }
 
 #[test]
-fn a_viewer_gets_each_frame_once_and_only_what_changed() {
+fn a_viewer_gets_each_frame_and_only_what_changed() {
     if !have("ffmpeg") {
         return;
     }
@@ -98,17 +98,24 @@ fn a_viewer_gets_each_frame_once_and_only_what_changed() {
     let mut playback = library.play("a").unwrap();
     playback.choose(1080);
     let mut frames: Vec<Frame> = std::iter::from_fn(|| next(&mut playback)).collect();
-    // A busy machine is late sometimes, and then gets the newest.
-    assert!(frames.len() > 2 && frames.len() <= 25, "{} frames", frames.len());
-    assert!(frames.iter().zip(0..).all(|(frame, nth)| frame.seq == nth && frame.epoch == frames[0].epoch));
+    // A busy machine is late, and then gets the newest only.
+    assert!((1..=25).contains(&frames.len()), "{} frames", frames.len());
     assert!(frames.is_sorted_by(|a, b| a.captured <= b.captured));
-    assert_eq!((size(&frames[0]), frames[0].coded.head.form), ((640, 360), Form::Tiles));
-    let all = frames[0].coded.head.count;
-    assert!(frames.windows(2).any(|two| two[1].lacking(Some(&two[0])).len() < all));
     assert_eq!((playback.at().seconds, playback.at().duration), (1.0, 1.0));
 
-    // Back from the end, and to another rung at a whole picture.
+    // Back from the end, picture by picture.
     playback.pause(true);
+    for nth in 0..25 {
+        playback.seek(f64::from(nth) / 25.0);
+        frames.push(next(&mut playback).unwrap());
+    }
+    assert!(frames.iter().zip(0..).all(|(frame, nth)| frame.seq == nth && frame.epoch == frames[0].epoch));
+    assert_eq!((size(&frames[0]), frames[0].coded.head.form), ((640, 360), Form::Tiles));
+    let all = frames[0].coded.head.count;
+    let fewer = frames.windows(2).filter(|two| (1..all).contains(&two[1].lacking(Some(&two[0])).len())).count();
+    assert!(fewer >= 24, "{fewer} of {} have fewer than all {all} tiles", frames.len());
+
+    // To another rung at a whole picture.
     playback.seek(0.5);
     frames.push(next(&mut playback).unwrap());
     assert_eq!((playback.at().seconds, playback.at().paused), (0.5, true));
@@ -264,4 +271,41 @@ fn two_hubs_on_one_folder_do_the_work_once() {
         assert_eq!((library.list()[0].state.clone(), heights(library, 0)), (State::Ready, vec![120, 240, 360]));
     }
     assert_eq!(probed(&file(dir.path(), "360p.mjpeg")), 25);
+}
+
+/// Where the small disk is, for the process that has one.
+const DISK: &str = "VSTREAM_SMALL_DISK";
+
+#[test]
+fn a_disk_that_fills_keeps_the_low_rungs() {
+    if let Some(disk) = std::env::var_os(DISK) {
+        return on_small_disk(Path::new(&disk));
+    }
+    if !have("ffmpeg") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    film(&dir.path().join("a.mp4"));
+    let Some(mut command) = common::disk::on_small_disk(&disk, &std::env::current_exe().unwrap()) else { return };
+    command.args(["--exact", "a_disk_that_fills_keeps_the_low_rungs", "--nocapture"]).env(DISK, &disk);
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()));
+    assert_eq!(probed(&dir.path().join("disk.kept/.vstream/a/120p.mjpeg")), 25);
+    let left = std::fs::read_dir(dir.path().join("disk.kept/.vstream/a")).unwrap();
+    let mut left: Vec<_> = left.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, [".lock", "120p.index", "120p.mjpeg", "poster.jpg"]);
+}
+
+fn on_small_disk(disk: &Path) {
+    std::fs::copy(disk.with_file_name("a.mp4"), disk.join("a.mp4")).unwrap();
+    let library = open(disk);
+    assert!(library.prepare().is_err());
+    let State::Failed(why) = &library.list()[0].state else { panic!("{:?}", library.list()[0].state) };
+    assert!(why.starts_with("left out at 360p: could not write to "), "{why}");
+    assert!(why.ends_with(": no space left on device"), "{why}");
+    assert_eq!(heights(&library, 0), [120]);
+    assert!(library.play("a").is_ok(), "what is there can be played");
 }

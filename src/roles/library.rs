@@ -17,6 +17,7 @@ use crate::stop::Stop;
 mod catalog;
 pub mod index;
 mod make;
+mod making;
 mod part;
 mod playback;
 mod playhead;
@@ -97,12 +98,11 @@ impl Library {
     pub fn play(&self, name: &str) -> Result<Playback> {
         let no = || Fault::refused(format!("there is no video {name}"));
         let video = self.0.video(name).with_context(no)?;
-        let playback = Playback::new(video.clone(), &self.0.stop);
-        match playback.trouble() {
-            Some(why) => return Err(Fault::refused(format!("{name} cannot be played: {why}")).into()),
-            None if video.state() != State::Waiting => {}
-            None => self.clone().prepare_soon(video),
+        let playback = Playback::new(self.clone(), video.clone(), &self.0.stop);
+        if let Some(why) = playback.trouble() {
+            return Err(Fault::refused(format!("{name} cannot be played: {why}")).into());
         }
+        self.want(&video);
         Ok(playback)
     }
 
@@ -119,21 +119,22 @@ impl Library {
         Ok(())
     }
 
-    /// Makes what a video lacks on a thread, the lowest rung first.
-    fn prepare_soon(self, video: Arc<Video>) {
+    /// Makes what a video lacks, on a thread besides: the lowest rung first.
+    fn want(&self, video: &Arc<Video>) {
+        if !video.begin() {
+            return;
+        }
         let reach = if video.offers().is_empty() { Reach::Lowest } else { Reach::All };
         let mut lane = lock(self.0.lane(reach));
-        if !lane.queue.iter().any(|other| Arc::ptr_eq(other, &video)) {
-            lane.queue.push_back(video);
-        }
+        lane.queue.push_back(video.clone());
         if !std::mem::replace(&mut lane.runs, true) {
-            drop(lane);
-            std::thread::spawn(move || self.run(reach));
+            let me = self.clone();
+            std::thread::spawn(move || me.run(reach));
         }
     }
 
     fn run(self, reach: Reach) {
-        make::yield_to_others();
+        making::yield_to_others();
         let next = || {
             let mut lane = lock(self.0.lane(reach));
             let next = lane.queue.pop_front().filter(|_| !self.0.stop.said());
@@ -142,9 +143,7 @@ impl Library {
         };
         while let Some(video) = next() {
             make::make(&video, reach, &self.0.stop);
-            if reach == Reach::Lowest && video.state() == State::Waiting {
-                self.clone().prepare_soon(video);
-            }
+            self.want(&video); // the others, after the lowest
         }
     }
 }

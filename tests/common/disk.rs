@@ -5,13 +5,21 @@ use std::process::{Command, Stdio};
 
 use super::{Vstream, skip, start};
 
-/// A vstream in a mount namespace of its own, with a tmpfs of 512 KiB at `disk`.
+/// A vstream with a tmpfs of 512 KiB at `disk`.
 pub fn with_small_disk(disk: &Path, args: &[&str]) -> Option<Vstream> {
+    let mut command = on_small_disk(disk, Path::new(env!("CARGO_BIN_EXE_vstream")))?;
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    Some(start(command))
+}
+
+/// A program in a mount namespace of its own, with a tmpfs of 512 KiB at `disk`; what it left there is at `disk.kept`
+/// afterwards.
+pub fn on_small_disk(disk: &Path, program: &Path) -> Option<Command> {
     // The shell stays until the end, to keep what was saved: the disk goes with the namespace.
     let script = format!(
-        "mount -t tmpfs -o size=512k small {disk} && {vstream} \"$@\"; code=$?; cp -r {disk} {disk}.kept; umount {disk}; exit $code",
+        "mount -t tmpfs -o size=512k small {disk} && {program} \"$@\"; code=$?; cp -r {disk} {disk}.kept; umount {disk}; exit $code",
         disk = disk.display(),
-        vstream = env!("CARGO_BIN_EXE_vstream"),
+        program = program.display(),
     );
     // A user needs a namespace of users too; root inside a chroot may not have one.
     let allowed = |flags: &&[&str]| {
@@ -22,6 +30,6 @@ pub fn with_small_disk(disk: &Path, args: &[&str]) -> Option<Vstream> {
         return None;
     };
     let mut command = Command::new("unshare");
-    command.args(flags).args(["sh", "-c", &script, "sh"]).args(args).stdin(Stdio::null()).stdout(Stdio::null());
-    Some(start(command))
+    command.args(flags).args(["sh", "-c", &script, "sh"]);
+    Some(command)
 }

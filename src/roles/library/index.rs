@@ -18,6 +18,9 @@ const SUM: usize = 8;
 pub const BYTES: u64 = 64 << 20;
 /// A name of a file in Linux, with three folders above it.
 const NAME_MAX: usize = 1024;
+/// Bytes that the head is within, and those of the last frame's record and the sum.
+pub const HEAD: usize = 30 + 16 + NAME_MAX;
+pub const END: usize = RECORD + SUM;
 /// Longer than any film, and far from where sums of microseconds overflow.
 const MICROS_MAX: u64 = 1000 * 3600 * 1_000_000;
 
@@ -114,6 +117,17 @@ pub fn seal(index: &[u8]) -> [u8; SUM] {
     sum(index).to_le_bytes()
 }
 
+/// What can be said of a complete rung by the first `HEAD` bytes of its index, the last `END` and its length: its head,
+/// its frames and the time of the last one. It is not certain: `read` is.
+pub fn glance(mut start: &[u8], end: &[u8], length: u64) -> Result<(Head, u64, u64)> {
+    let head = Head::decode(&mut start)?;
+    let records = length.saturating_sub((head.encode().len() + SUM) as u64);
+    ensure!(length <= BYTES && records > 0 && records % RECORD as u64 == 0 && end.len() == END, "not complete");
+    let last = Record::decode(&end[..RECORD]);
+    ensure!(last.follows(None), "damaged at its end");
+    Ok((head, records / RECORD as u64, last.time))
+}
+
 /// Reads the index of a complete rung.
 pub fn read(bytes: &[u8]) -> Result<(Head, Vec<Record>)> {
     let body = &bytes[..bytes.len().saturating_sub(SUM)];
@@ -139,6 +153,7 @@ pub fn begun(mut bytes: &[u8]) -> Result<(Head, Vec<Record>)> {
 
 /// The fuzzers' entry: how many frames an index has, complete or not.
 pub fn replay(bytes: &[u8]) -> usize {
+    let _ = glance(bytes, &bytes[bytes.len().saturating_sub(END)..], bytes.len() as u64); // `read` says the same in full
     let sealed = read(&[bytes, &seal(bytes)].concat());
     let begun = begun(bytes).map_or(0, |(_, records)| records.len());
     sealed.map_or(0, |(_, records)| records.len()) + begun
@@ -176,7 +191,11 @@ mod tests {
         #[test]
         fn what_is_written_is_read(steps in proptest::collection::vec((0u64..1_000_000, 1u32..9_000_000), 1..50)) {
             let records = records(&steps);
-            prop_assert_eq!(read(&sealed(index(&records))).unwrap(), (head(), records.clone()));
+            let whole = sealed(index(&records));
+            prop_assert_eq!(read(&whole).unwrap(), (head(), records.clone()));
+            let (frames, last) = (records.len() as u64, records.last().unwrap().time);
+            let glance = glance(&whole[..HEAD.min(whole.len())], &whole[whole.len() - END..], whole.len() as u64);
+            prop_assert_eq!(glance.unwrap(), (head(), frames, last));
             prop_assert_eq!(begun(&index(&records)).unwrap(), (head(), records));
         }
 

@@ -1,32 +1,25 @@
-//! From a source to its rungs: it is decoded once, and every picture is scaled and coded for each of them.
+//! From the files of a video to its rungs, each file decoded once for all of its own.
 
 use std::fs::File;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::catalog::Source;
-use super::index::Head;
-use super::part::Part;
+use super::making::Making;
 use super::poster;
-use super::video::Video;
-use crate::clock::{self, Time};
-use crate::codec::coder::{Coder, Wanted};
+use super::video::{State, Video};
+use crate::clock;
 use crate::codec::decode::decode;
-use crate::codec::gate::Mode;
 use crate::devices::{Wish, file};
 use crate::fault;
 use crate::frame::{Image, Shot};
 use crate::log::live;
-use crate::picture::{Picture, WIDTH_MAX};
+use crate::picture::Picture;
 use crate::stop::Stop;
-use crate::web::sizes::fit;
 
 /// How much is made in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +31,27 @@ pub enum Reach {
 
 /// Makes the rungs that a video lacks, once nobody else does. What was begun goes on where it was.
 pub fn make(video: &Video, reach: Reach, stop: &Stop) {
-    let made = attempt(video, reach, stop);
-    if let Err(error) = &made {
-        log::warn!("{}: {}", video.listed.name, fault::line(error));
-    }
-    video.settle(made.err().map(|error| fault::line(&error)));
+    video.settle(match attempt(video, reach, stop) {
+        Ok(()) if reach == Reach::All && !stop.said() => State::Ready,
+        Ok(()) => State::Waiting,
+        Err(error) => {
+            let why = fault::line(&error);
+            log::warn!("{}: {why}", video.listed.name);
+            State::Failed(why)
+        }
+    });
 }
 
 fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
     let dir = video.dir.display();
     std::fs::create_dir_all(&video.dir).with_context(|| format!("could not create {dir}"))?;
     let Some(_held) = hold(video, stop).with_context(|| format!("could not lock {dir}"))? else { return Ok(()) };
-    if !video.listed.sources.iter().all(Source::stands) {
-        return Ok(()); // it has changed: whoever looks for videos again finds another
+    let changed = video.listed.sources.iter().find(|source| !source.stands());
+    if let Some(source) = changed {
+        bail!("{} has changed since it was found", source.path.display()); // who looks again finds another video
     }
     video.look();
+    video.check();
     video.sweep(&["index", "mjpeg"]);
     let mut failures = Vec::new();
     for source in &video.listed.sources {
@@ -61,7 +60,7 @@ fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
         }
         failures.extend(pass(video, source, reach, stop).err());
         video.look();
-        if let Some(lowest) = video.rung(0) {
+        if let Some(lowest) = video.best(0).and_then(|lowest| video.rung(lowest)) {
             failures.extend(poster::make(&lowest, &video.dir).err());
         }
     }
@@ -83,39 +82,6 @@ fn hold(video: &Video, stop: &Stop) -> Result<Option<File>> {
         }
     }
     Ok(None)
-}
-
-/// A rung in the making.
-struct Making {
-    height: u32,
-    part: Part,
-    coder: Coder,
-    failed: Option<Error>,
-}
-
-impl Making {
-    fn begin(dir: &Path, source: &Source, own: (usize, usize), height: u32) -> Result<Making> {
-        let size = fit(own, (WIDTH_MAX, height as usize)).unwrap_or(own);
-        let short = |(width, height): (usize, usize)| (width as u32, height as u32);
-        let head = Head { size: short(size), source: short(own), stamp: source.stamp.clone() };
-        let part = Part::open(dir, height, &head)?;
-        let wanted = Wanted { size: Some(size), gate: Some(Mode::Auto), ..Wanted::default() };
-        Ok(Making { height, part, coder: Coder::new(wanted), failed: None })
-    }
-
-    fn put(&mut self, nth: u64, picture: &Arc<Picture>, time: Duration) {
-        // What a run before this one has made is there already.
-        if nth >= self.part.frames && self.failed.is_none() {
-            self.failed = self.code(nth, picture, time).err();
-        }
-    }
-
-    fn code(&mut self, nth: u64, picture: &Arc<Picture>, time: Duration) -> Result<()> {
-        let time = time.as_micros() as u64;
-        let captured = Time::from_micros(time as i64);
-        let (coded, _) = self.coder.encode(Image::Picture(picture.clone()), nth, captured, &|_, _| ())?;
-        self.part.put(&coded.bytes, time)
-    }
 }
 
 /// Reads a source once for all rungs of it that are lacking. An error is that of the first rung that failed; the others
@@ -140,11 +106,11 @@ fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()>
         rungs(video, source, reach, stop, (shots, &bar))
     });
     bar.finish_and_clear();
-    let (heights, frames, failure) = made?;
+    let (heights, failure) = made?;
     if !heights.is_empty() {
         let list: Vec<String> = heights.iter().map(|height| format!("{height}p")).collect();
         let took = clock::now().since(begun).as_secs_f64();
-        log::info!("{} is there at {}: {frames} frames in {took:.1} s", video.listed.name, list.join(", "));
+        log::info!("{} is there at {}, made in {took:.1} s", video.listed.name, list.join(", "));
     }
     failure.map_or(Ok(()), Err)
 }
@@ -153,62 +119,49 @@ fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()>
 const AHEAD: usize = 2;
 
 type Shots<'a> = (Receiver<Result<Option<Shot>>>, &'a ProgressBar);
-/// Heights that were made, frames, and why one was not made.
-type Made = (Vec<u32>, u64, Option<Error>);
 
-fn rungs(video: &Video, source: &Source, reach: Reach, stop: &Stop, (shots, bar): Shots) -> Result<Made> {
-    let mut making: Option<Vec<Making>> = None;
-    let (mut first, mut nth, mut failure) = (None, 0, None);
+/// The heights that were made, and why another was not.
+fn rungs(
+    video: &Video,
+    source: &Source,
+    reach: Reach,
+    stop: &Stop,
+    (shots, bar): Shots,
+) -> Result<(Vec<u32>, Option<Error>)> {
+    let mut making: Option<Making> = None;
+    let (mut first, mut nth) = (None, 0);
     for shot in shots {
-        let Some(shot) = shot.inspect_err(|_| discard(making.take()))? else { break };
+        let shot = match shot {
+            Ok(Some(shot)) => shot,
+            Ok(None) => break,
+            Err(error) => {
+                making.into_iter().for_each(Making::discard);
+                return Err(error);
+            }
+        };
         let Ok(picture) = picture(shot.image) else { continue };
-        if making.is_none() {
-            making = Some(begin(video, source, reach, &picture)?);
-        }
-        let time = shot.captured.since(*first.get_or_insert(shot.captured));
-        let parts = making.get_or_insert_default();
-        POOL.install(|| parts.par_iter_mut().for_each(|part| part.put(nth, &picture, time)));
-        for failed in parts.extract_if(.., |part| part.failed.is_some()) {
-            failure = failure.or(drop_failed(failed));
-        }
-        if parts.is_empty() {
+        let making = making.get_or_insert_with(|| begin(video, source, reach, &picture));
+        if making.is_empty() {
             break;
         }
+        making.put(nth, &picture, shot.captured.since(*first.get_or_insert(shot.captured)));
         nth += 1;
         bar.set_position(nth);
-        video.preparing((nth as f64 / bar.length().unwrap_or(0).max(nth + 1) as f64).min(1.0));
+        video.preparing(nth as f64 / bar.length().unwrap_or(0).max(nth + 1) as f64);
     }
     if stop.said() {
-        return Ok((Vec::new(), nth, None)); // what was begun stays, to go on with
+        return Ok((Vec::new(), None)); // what was begun stays, to go on with
     }
-    let making = making.context("there is no picture in it")?;
-    let mut heights = Vec::new();
-    for one in making {
-        match one.part.finish().with_context(|| format!("left out at {}p", one.height)) {
-            Ok(()) => heights.push(one.height),
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    Ok((heights, nth, failure))
+    Ok(making.context("there is no picture in it")?.finish())
 }
 
-fn begin(video: &Video, source: &Source, reach: Reach, picture: &Picture) -> Result<Vec<Making>> {
+fn begin(video: &Video, source: &Source, reach: Reach, picture: &Picture) -> Making {
     let own = (picture.width(), picture.height());
     let mut lacking = video.lacking(source, own.1 as u32);
     if reach == Reach::Lowest {
         lacking.truncate(1);
     }
-    lacking.into_iter().map(|height| Making::begin(&video.dir, source, own, height)).collect()
-}
-
-fn drop_failed(failed: Making) -> Option<Error> {
-    failed.part.discard();
-    let height = failed.height;
-    failed.failed.map(|error| error.context(format!("left out at {height}p")))
-}
-
-fn discard(making: Option<Vec<Making>>) {
-    making.into_iter().flatten().for_each(|one| one.part.discard());
+    Making::begin(&video.dir, source, own, &lacking)
 }
 
 fn picture(image: Image) -> Result<Arc<Picture>> {
@@ -216,18 +169,6 @@ fn picture(image: Image) -> Result<Arc<Picture>> {
         Image::Jpeg(jpeg) => Ok(decode(&jpeg)?.into()),
         Image::Picture(picture) => Ok(picture),
     }
-}
-
-/// Threads of their own, after those of live streams: nobody waits for these.
-static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
-    let pool = ThreadPoolBuilder::new().thread_name(|_| "library".into()).start_handler(|_| yield_to_others());
-    pool.build().expect("threads can be started")
-});
-
-/// Lets this thread, and what it starts, have the time that others leave.
-pub fn yield_to_others() {
-    const NICE: i32 = 10;
-    let _ = rustix::process::nice(NICE); // where it may not, it is as fast as the others
 }
 
 fn bar(name: &str, frames: Option<u64>) -> ProgressBar {

@@ -41,11 +41,15 @@ impl Part {
         Ok(part)
     }
 
-    /// Takes the next frame, shown at `time`.
+    /// Takes the next frame, shown at `time`. After an error it is as it was before.
     pub fn put(&mut self, jpeg: &[u8], time: u64) -> Result<()> {
         let record = Record { time, bytes: jpeg.len() as u32, check: check(jpeg) };
+        let before = self.jpegs.len();
         let written = self.jpegs.write(&[jpeg]).and_then(|()| self.index.write(&[&record.encode()]));
-        written.with_context(|| format!("could not write {}", path(&self.dir, self.height, JPEGS).display()))?;
+        if written.is_err() && self.jpegs.len() > before {
+            self.jpegs = cut(&path(&self.dir, self.height, JPEGS), before)?;
+        }
+        written.with_context(|| format!("could not write to {}", self.dir.display()))?;
         self.frames += 1;
         Ok(())
     }
@@ -65,12 +69,12 @@ impl Part {
         let done: std::io::Result<()> = finish();
         done.with_context(|| format!("could not complete {}", path(&self.dir, self.height, "mjpeg").display()))
     }
+}
 
-    /// Leaves nothing of it.
-    pub fn discard(self) {
-        for part in [JPEGS, INDEX] {
-            let _ = std::fs::remove_file(path(&self.dir, self.height, part)); // it may not have come to be
-        }
+/// Leaves nothing of a rung in the making.
+pub fn remove(dir: &Path, height: u32) {
+    for part in [JPEGS, INDEX] {
+        let _ = std::fs::remove_file(path(dir, height, part)); // it may not have come to be
     }
 }
 
@@ -80,16 +84,13 @@ fn begun(jpegs: &Path, index: &Path, head: &Head) -> Result<Vec<Record>> {
     anyhow::ensure!(found == *head, "of another source");
     let mut jpegs = BufReader::with_capacity(1 << 20, File::open(jpegs)?);
     let mut jpeg = Vec::new();
-    let whole = |record: &Record| {
+    let whole = |record: &&Record| {
         jpeg.clear();
         let read = jpegs.by_ref().take(record.bytes.into()).read_to_end(&mut jpeg);
         read.is_ok_and(|read| read == record.bytes as usize) && check(&jpeg) == record.check
     };
-    let good = records.iter().position({
-        let mut whole = whole;
-        move |record| !whole(record)
-    });
-    records.truncate(good.unwrap_or(records.len()));
+    let good = records.iter().take_while(whole).count();
+    records.truncate(good);
     Ok(records)
 }
 

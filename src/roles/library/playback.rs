@@ -8,6 +8,7 @@ use async_io::Timer;
 use serde::Serialize;
 use smol::future::or;
 
+use super::Library;
 use super::playhead::{Due, Playhead};
 use super::rung::Rung;
 use super::video::{Offer, State, Video};
@@ -27,6 +28,7 @@ pub struct Position {
 }
 
 pub struct Playback {
+    library: Library,
     video: Arc<Video>,
     stop: Stop,
     head: Playhead,
@@ -41,9 +43,9 @@ pub struct Playback {
 }
 
 impl Playback {
-    pub fn new(video: Arc<Video>, stop: &Stop) -> Playback {
+    pub fn new(library: Library, video: Arc<Video>, stop: &Stop) -> Playback {
         let (head, stop) = (Playhead::default(), stop.clone());
-        Playback { video, stop, head, wanted: 0, rung: None, seq: 0, captured: None, before: None }
+        Playback { library, video, stop, head, wanted: 0, rung: None, seq: 0, captured: None, before: None }
     }
 
     /// The next frame, when it is due. One that is late is left out for a newer one. None at the end (a jump goes on from
@@ -52,7 +54,8 @@ impl Playback {
         while !self.stop.said() {
             let changed = self.video.listen();
             self.switch();
-            let due = self.rung.as_ref().map(|(rung, _)| self.head.due(rung.times(), rung.duration(), clock::now()));
+            let due =
+                self.rung.as_ref().map(|(rung, _)| self.head.due(rung.times(), rung.outline.duration(), clock::now()));
             match due {
                 Some(Due::Frame(nth, at)) => {
                     if let Some(frame) = self.give(nth, at) {
@@ -70,15 +73,21 @@ impl Playback {
         None
     }
 
-    /// Takes the rung that is wanted, where it is another than before.
+    /// Takes the rung that is wanted, where it is another than before. Where there is none it is asked for.
     fn switch(&mut self) {
-        let Some(best) = self.video.rung(self.wanted) else {
-            self.rung = None;
-            return;
+        let best = loop {
+            match self.video.best(self.wanted) {
+                Some(height) if self.height() == Some(height) => return,
+                Some(height) => match self.video.rung(height) {
+                    Some(rung) => break rung,
+                    None => continue, // it was lost: the next best
+                },
+                None => {
+                    self.rung = None;
+                    return self.library.want(&self.video);
+                }
+            }
         };
-        if self.rung.as_ref().is_some_and(|(rung, _)| Arc::ptr_eq(rung, &best)) {
-            return;
-        }
         self.rung = Some((best, fastrand::u64(..)));
         self.before = None;
         self.head.again();
@@ -95,6 +104,7 @@ impl Playback {
                 log::warn!("{} at {}p: {}", self.video.listed.name, rung.height, fault::line(&error));
                 if !rung.stands() {
                     self.video.lose(rung);
+                    self.rung = None;
                 }
                 return None;
             }
@@ -108,7 +118,7 @@ impl Playback {
 
     /// Goes to a place, and on from there; in a pause its frame is given.
     pub fn seek(&mut self, seconds: f64) {
-        let most = self.rung.as_ref().map_or(Duration::MAX, |(rung, _)| rung.duration());
+        let most = self.rung.as_ref().map_or(Duration::MAX, |(rung, _)| rung.outline.duration());
         let to = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(most);
         self.head.seek(to.min(most), clock::now());
     }
@@ -123,7 +133,7 @@ impl Playback {
     }
 
     pub fn at(&self) -> Position {
-        let duration = self.rung.as_ref().map_or(Duration::ZERO, |(rung, _)| rung.duration());
+        let duration = self.rung.as_ref().map_or(Duration::ZERO, |(rung, _)| rung.outline.duration());
         let seconds = self.head.position(clock::now()).min(duration).as_secs_f64();
         Position { seconds, duration: duration.as_secs_f64(), paused: self.head.paused() }
     }
@@ -141,7 +151,7 @@ impl Playback {
     /// Why there is nothing to play.
     pub fn trouble(&self) -> Option<String> {
         match self.video.state() {
-            State::Failed(why) if self.video.rung(0).is_none() => Some(why),
+            State::Failed(why) if self.video.best(0).is_none() => Some(why),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! A rung that is complete: its JPEGs mapped and its index in memory. A frame is a slice of the map, without a copy.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +14,21 @@ use crate::codec::{self, jpeg};
 use crate::devices::recording::RATE_DEFAULT;
 use crate::segments::Coded;
 
+/// What a list tells of a rung.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    pub head: Head,
+    /// Of all JPEGs.
+    bytes: u64,
+    frames: u64,
+    /// When the last frame is shown, in microseconds.
+    last: u64,
+}
+
 pub struct Rung {
     /// The lines that its name says.
     pub height: u32,
-    pub head: Head,
+    pub outline: Outline,
     path: PathBuf,
     /// Stays open, to be asked for its length.
     file: File,
@@ -32,6 +43,31 @@ pub fn path(dir: &Path, height: u32, ending: &str) -> PathBuf {
     dir.join(format!("{height}p.{ending}"))
 }
 
+impl Outline {
+    /// Looks at a rung without reading its index: whether it is whole, only `Rung::open` knows.
+    pub fn read(dir: &Path, height: u32) -> Result<Outline> {
+        let index = File::open(path(dir, height, "index"))?;
+        let length = index.metadata()?.len();
+        let (mut start, mut end) = (Vec::new(), Vec::new());
+        (&index).take(index::HEAD as u64).read_to_end(&mut start)?;
+        (&index).seek(SeekFrom::Start(length.saturating_sub(index::END as u64)))?;
+        (&index).take(index::END as u64).read_to_end(&mut end)?;
+        let (head, frames, last) = index::glance(&start, &end, length)?;
+        Ok(Outline { head, bytes: path(dir, height, "mjpeg").metadata()?.len(), frames, last })
+    }
+
+    /// To the end of the last frame, which is shown as long as the others on the mean.
+    pub fn duration(&self) -> Duration {
+        let step = if self.frames > 1 { self.last / (self.frames - 1) } else { (1e6 / RATE_DEFAULT) as u64 };
+        Duration::from_micros(self.last + step)
+    }
+
+    /// Bits a second on the mean.
+    pub fn bitrate(&self) -> f64 {
+        self.bytes as f64 * 8.0 / self.duration().as_secs_f64().max(1e-3)
+    }
+}
+
 impl Rung {
     /// Opens a rung and looks at its first frame. Errors: what is not complete or not whole.
     pub fn open(dir: &Path, height: u32) -> Result<Rung> {
@@ -39,14 +75,17 @@ impl Rung {
         let path = path(dir, height, "mjpeg");
         let file = File::open(&path)?;
         let ends = ends(&records);
-        let (length, wanted) = (file.metadata()?.len(), ends.last().copied().unwrap_or(0));
-        ensure!(length == wanted as u64, "{length} bytes of JPEG where the index has {wanted}");
+        let (bytes, wanted) = (file.metadata()?.len(), ends.last().copied().unwrap_or(0));
+        ensure!(bytes == wanted as u64, "{bytes} bytes of JPEG where the index has {wanted}");
         let map = Bytes::from_owner(map(&file)?);
-        let times = records.iter().map(|record| record.time).collect();
-        let rung = Rung { height, head, path, file, map, times, ends };
+        let times: Vec<u64> = records.iter().map(|record| record.time).collect();
+        let last = times.last().copied().unwrap_or(0);
+        let outline = Outline { head, bytes, frames: times.len() as u64, last };
+        let rung = Rung { height, outline, path, file, map, times, ends };
         let first = rung.frame(0, 0)?;
         let (width, height) = codec::size(&first.head, &first.bytes)?;
-        ensure!((width as u32, height as u32) == rung.head.size, "pictures of {width}x{height} under another index");
+        let said = rung.outline.head.size;
+        ensure!((width as u32, height as u32) == said, "pictures of {width}x{height} under another index");
         Ok(rung)
     }
 
@@ -71,18 +110,6 @@ impl Rung {
     /// When each frame is shown, in microseconds from the first.
     pub fn times(&self) -> &[u64] {
         &self.times
-    }
-
-    /// To the end of the last frame, which is shown as long as the others on the mean.
-    pub fn duration(&self) -> Duration {
-        let (last, count) = (self.times[self.times.len() - 1], self.times.len() as u64);
-        let step = if count > 1 { last / (count - 1) } else { (1e6 / RATE_DEFAULT) as u64 };
-        Duration::from_micros(last + step)
-    }
-
-    /// Bits a second on the mean.
-    pub fn bitrate(&self) -> f64 {
-        self.map.len() as f64 * 8.0 / self.duration().as_secs_f64()
     }
 }
 

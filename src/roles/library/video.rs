@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use event_listener::Event;
 use serde::Serialize;
 
 use super::catalog::{Listed, Source};
-use super::rung::{Rung, path};
+use super::rung::{Outline, Rung, path};
 use crate::fault;
 use crate::lock::lock;
 
@@ -19,7 +20,7 @@ use crate::lock::lock;
 pub enum State {
     /// All its rungs are there.
     Ready,
-    /// Some are made now: the share that is done of them.
+    /// Some are made, or soon: the share that is done of them.
     Preparing(f64),
     /// Some are to be made when it is played.
     Waiting,
@@ -62,8 +63,23 @@ pub struct Video {
 }
 
 struct Now {
-    rungs: BTreeMap<u32, Arc<Rung>>,
+    rungs: BTreeMap<u32, Known>,
     state: State,
+}
+
+/// A rung on the disk, open while somebody has it.
+struct Known {
+    outline: Outline,
+    open: Weak<Rung>,
+}
+
+impl Now {
+    fn lose(&mut self, height: u32) {
+        self.rungs.remove(&height);
+        if self.state == State::Ready {
+            self.state = State::Waiting;
+        }
+    }
 }
 
 /// Files of a video's folder that are looked at: far more than there are rungs.
@@ -75,31 +91,41 @@ impl Video {
         let now = Mutex::new(Now { rungs: BTreeMap::new(), state: State::Waiting });
         let video = Video { listed, dir, heights: heights.clone(), now, changed: Event::new() };
         video.look();
-        video.settle(None);
+        video.settle(State::Waiting);
         video
     }
 
-    /// Opens the rungs on the disk that are not open yet.
+    /// Finds the rungs on the disk that are not known yet.
     pub fn look(&self) {
         for height in self.on_disk("index") {
-            if lock(&self.now).rungs.contains_key(&height) {
+            if self.has(height) {
                 continue;
             }
-            match self.open(height) {
-                Ok(rung) => _ = lock(&self.now).rungs.insert(height, rung.into()),
-                Err(error) => {
-                    log::info!("{} at {height}p is to be made anew: {}", self.listed.name, fault::line(&error))
-                }
+            match self.outline(height) {
+                Ok(outline) => _ = lock(&self.now).rungs.insert(height, Known { outline, open: Weak::new() }),
+                Err(error) => self.told(height, &error),
             }
         }
         self.changed.notify(usize::MAX);
     }
 
-    fn open(&self, height: u32) -> Result<Rung> {
-        let rung = Rung::open(&self.dir, height)?;
-        let of = |source: &Source| source.stamp == rung.head.stamp;
-        ensure!(self.listed.sources.iter().any(of), "{} has changed since", rung.head.stamp.name);
-        Ok(rung)
+    fn outline(&self, height: u32) -> Result<Outline> {
+        let outline = Outline::read(&self.dir, height)?;
+        let stamp = &outline.head.stamp;
+        let of = |source: &Source| source.stamp == *stamp;
+        ensure!(self.listed.sources.iter().any(of), "{} has changed since", stamp.name);
+        Ok(outline)
+    }
+
+    fn told(&self, height: u32, error: &Error) {
+        log::info!("{} at {height}p is to be made anew: {}", self.listed.name, fault::line(error));
+    }
+
+    /// Opens each rung, so that only those stay that are whole.
+    pub fn check(&self) {
+        for offer in self.offers() {
+            let _ = self.rung(offer.height); // what it finds is told there
+        }
     }
 
     /// Heights of the files `480p.ENDING` in the video's folder.
@@ -140,25 +166,29 @@ impl Video {
     /// Whether nothing is left to be made, as far as is known without opening the sources.
     fn complete(&self) -> bool {
         let own = |source: &Source| {
-            let rungs = lock(&self.now);
-            let of = rungs.rungs.values().find(|rung| rung.head.stamp == source.stamp);
-            of.map(|rung| rung.head.source.1)
+            let now = lock(&self.now);
+            let mut heads = now.rungs.values().map(|known| &known.outline.head);
+            heads.find(|head| head.stamp == source.stamp).map(|head| head.source.1)
         };
         let sources = &self.listed.sources;
         sources.iter().all(|source| own(source).is_some_and(|own| self.lacking(source, own).is_empty()))
     }
 
-    /// What became of the attempt to make what is lacking.
-    pub fn settle(&self, failure: Option<String>) {
+    /// What became of it. Where all rungs are there it is ready whatever else is said.
+    pub fn settle(&self, state: State) {
         let complete = self.complete();
-        let mut now = lock(&self.now);
-        now.state = match failure {
-            _ if complete => State::Ready,
-            Some(why) => State::Failed(why),
-            None => State::Waiting,
-        };
-        drop(now);
+        lock(&self.now).state = if complete { State::Ready } else { state };
         self.changed.notify(usize::MAX);
+    }
+
+    /// Whether it waits to be made; from now on it is being made.
+    pub fn begin(&self) -> bool {
+        let mut now = lock(&self.now);
+        let waits = now.state == State::Waiting;
+        if waits {
+            now.state = State::Preparing(0.0);
+        }
+        waits
     }
 
     pub fn preparing(&self, share: f64) {
@@ -169,21 +199,41 @@ impl Video {
         lock(&self.now).state.clone()
     }
 
-    /// A rung that was spoiled under us is none any more.
+    /// A rung that was spoiled under who has it is none any more.
     pub fn lose(&self, rung: &Arc<Rung>) {
         let mut now = lock(&self.now);
-        if now.rungs.get(&rung.height).is_some_and(|have| Arc::ptr_eq(have, rung)) {
-            now.rungs.remove(&rung.height);
-            if now.state == State::Ready {
-                now.state = State::Waiting;
-            }
+        let same = |known: &Known| known.open.ptr_eq(&Arc::downgrade(rung));
+        if now.rungs.get(&rung.height).is_some_and(same) {
+            now.lose(rung.height);
         }
     }
 
-    /// The best rung of at most this height, else the lowest.
-    pub fn rung(&self, height: u32) -> Option<Arc<Rung>> {
+    /// The height of the best rung of at most this height, else of the lowest.
+    pub fn best(&self, height: u32) -> Option<u32> {
         let now = lock(&self.now);
-        now.rungs.range(..=height).next_back().or_else(|| now.rungs.first_key_value()).map(|(_, rung)| rung.clone())
+        now.rungs.range(..=height).next_back().or_else(|| now.rungs.first_key_value()).map(|(&height, _)| height)
+    }
+
+    /// Opens a rung, or gives the one that is open; none that is not whole.
+    pub fn rung(&self, height: u32) -> Option<Arc<Rung>> {
+        let mut now = lock(&self.now);
+        let known = now.rungs.get_mut(&height)?;
+        if let Some(open) = known.open.upgrade() {
+            return Some(open);
+        }
+        let same = |rung: &Rung| rung.outline.head == known.outline.head;
+        match Rung::open(&self.dir, height).and_then(|rung| same(&rung).then_some(rung).context("it is another")) {
+            Ok(rung) => {
+                let rung = Arc::new(rung);
+                known.open = Arc::downgrade(&rung);
+                Some(rung)
+            }
+            Err(error) => {
+                now.lose(height);
+                self.told(height, &error);
+                None
+            }
+        }
     }
 
     /// Waits for the next change of rungs or state.
@@ -193,12 +243,20 @@ impl Video {
 
     pub fn offers(&self) -> Vec<Offer> {
         let now = lock(&self.now);
-        let offer = |rung: &Arc<Rung>| Offer { height: rung.height, size: rung.head.size, bitrate: rung.bitrate() };
-        now.rungs.values().map(offer).collect()
+        let offer = |(&height, known): (&u32, &Known)| {
+            let outline = &known.outline;
+            Offer { height, size: outline.head.size, bitrate: outline.bitrate() }
+        };
+        now.rungs.iter().map(offer).collect()
+    }
+
+    /// How long it is, as its lowest rung says.
+    fn duration(&self) -> Option<Duration> {
+        lock(&self.now).rungs.values().next().map(|known| known.outline.duration())
     }
 
     pub fn entry(&self) -> Entry {
-        let seconds = self.rung(0).map(|rung| rung.duration().as_secs_f64());
+        let seconds = self.duration().map(|duration| duration.as_secs_f64());
         let (name, title) = (self.listed.name.clone(), self.listed.title.clone());
         Entry { name, title, seconds, rungs: self.offers(), state: self.state() }
     }
