@@ -39,5 +39,7 @@ cargo bench --locked --bench adapt -- target/film/720p30.y4m
 cargo bench --locked --bench hub
 cargo bench --locked --bench hub -- target/film/1080p30.mp4
 cargo bench --locked --bench hub -- target/film/1280x720.i420 1280x720
+# A library: how fast it is made, and what a viewer takes.
+cargo bench --locked --bench library -- "$film"
 ./benches/hold.sh target/release/vstream target/film/1080p30.mp4
 ./benches/guard.sh target/release/vstream target/film/1920x1080.i420

@@ -32,7 +32,8 @@ fn heights(library: &Library, nth: usize) -> Vec<u32> {
     library.list()[nth].rungs.iter().map(|rung| rung.height).collect()
 }
 
-fn within<T>(doing: impl Future<Output = T>) -> T {
+/// A hub's tasks may move from thread to thread.
+fn within<T>(doing: impl Future<Output = T> + Send) -> T {
     let limit = async {
         smol::Timer::after(LIMIT).await;
         panic!("nothing came within {LIMIT:?}");
@@ -271,6 +272,34 @@ fn two_hubs_on_one_folder_do_the_work_once() {
         assert_eq!((library.list()[0].state.clone(), heights(library, 0)), (State::Ready, vec![120, 240, 360]));
     }
     assert_eq!(probed(&file(dir.path(), "360p.mjpeg")), 25);
+}
+
+#[test]
+fn a_strangers_folder_is_made_anew_and_nothing_is_written_elsewhere() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    film(&dir.path().join("a.mp4"));
+    open(dir.path()).prepare().unwrap();
+    // JPEGs that are none, an index of nonsense, and a link to what is somebody's.
+    let length = std::fs::metadata(file(dir.path(), "120p.mjpeg")).unwrap().len();
+    std::fs::write(file(dir.path(), "120p.mjpeg"), vec![b'x'; length as usize]).unwrap();
+    std::fs::write(file(dir.path(), "240p.index"), "vstreamI and so on, and so on, and so on").unwrap();
+    std::fs::write(file(dir.path(), "99999999999p.index"), "").unwrap();
+    let precious = dir.path().join("precious.txt");
+    std::fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, file(dir.path(), "240p.mjpeg.part")).unwrap();
+    let library = open(dir.path());
+    assert!(!heights(&library, 0).contains(&240));
+    let mut playback = library.play("a").unwrap();
+    next(&mut playback).unwrap();
+    until(&library, |state| *state == State::Ready);
+    assert_eq!(heights(&library, 0), [120, 240, 360]);
+    assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+    for height in [120, 240] {
+        assert_eq!(probed(&file(dir.path(), &format!("{height}p.mjpeg"))), 25);
+    }
 }
 
 /// Where the small disk is, for the process that has one.

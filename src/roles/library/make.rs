@@ -34,6 +34,7 @@ pub fn make(video: &Video, reach: Reach, stop: &Stop) {
     video.settle(match attempt(video, reach, stop) {
         Ok(()) if reach == Reach::All && !stop.said() => State::Ready,
         Ok(()) => State::Waiting,
+        Err(_) if stop.said() => State::Waiting, // it was told to stop while it opened
         Err(error) => {
             let why = fault::line(&error);
             log::warn!("{}: {why}", video.listed.name);
@@ -45,6 +46,7 @@ pub fn make(video: &Video, reach: Reach, stop: &Stop) {
 fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
     let dir = video.dir.display();
     std::fs::create_dir_all(&video.dir).with_context(|| format!("could not create {dir}"))?;
+    video.unlink().with_context(|| format!("could not read {dir}"))?;
     let Some(_held) = hold(video, stop).with_context(|| format!("could not lock {dir}"))? else { return Ok(()) };
     let changed = video.listed.sources.iter().find(|source| !source.stands());
     if let Some(source) = changed {
@@ -54,7 +56,7 @@ fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
     video.check();
     video.sweep(&["index", "mjpeg"]);
     let mut failures = Vec::new();
-    for source in &video.listed.sources {
+    for source in video.listed.sources.iter().filter(|source| video.lacks(source)) {
         if stop.said() || reach == Reach::Lowest && !video.offers().is_empty() {
             return Ok(());
         }

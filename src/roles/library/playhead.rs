@@ -29,7 +29,7 @@ pub struct Playhead {
 
 impl Playhead {
     pub fn position(&self, now: Time) -> Duration {
-        self.from + self.since.map_or(Duration::ZERO, |since| now.since(since))
+        self.from.saturating_add(self.since.map_or(Duration::ZERO, |since| now.since(since)))
     }
 
     pub fn paused(&self) -> bool {
@@ -148,6 +148,14 @@ mod tests {
         head.start(t(10));
         assert_eq!(due(&mut head, 100), Due::Frame(0, t(100)));
         assert_eq!(due(&mut head, 900), Due::Rest);
+    }
+
+    #[test]
+    fn a_jump_to_the_end_of_time_is_the_end() {
+        let mut head = Playhead::default();
+        head.start(t(0));
+        head.seek(Duration::MAX, t(0));
+        assert_eq!(due(&mut head, 10), Due::End);
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! One video: its files, the rungs that there are of it, and what is being done about the others.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -135,6 +136,17 @@ impl Video {
         files.filter_map(|file| height(file.file_name().to_str()?)).collect()
     }
 
+    /// Removes links: whoever puts one into the folder of another's vstream would have it write elsewhere.
+    pub fn unlink(&self) -> io::Result<()> {
+        for file in std::fs::read_dir(&self.dir)? {
+            let file = file?;
+            if file.file_type()?.is_symlink() {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what is on the disk under the names of rungs but is none, or none any more.
     pub fn sweep(&self, endings: &[&str]) {
         for ending in endings {
@@ -163,20 +175,19 @@ impl Video {
         all.into_iter().filter(|&height| !self.has(height)).collect()
     }
 
-    /// Whether nothing is left to be made, as far as is known without opening the sources.
-    fn complete(&self) -> bool {
-        let own = |source: &Source| {
+    /// Whether a source has rungs to give that are not there, as far as is known without opening it.
+    pub fn lacks(&self, source: &Source) -> bool {
+        let own = {
             let now = lock(&self.now);
             let mut heads = now.rungs.values().map(|known| &known.outline.head);
             heads.find(|head| head.stamp == source.stamp).map(|head| head.source.1)
         };
-        let sources = &self.listed.sources;
-        sources.iter().all(|source| own(source).is_some_and(|own| self.lacking(source, own).is_empty()))
+        own.is_none_or(|own| !self.lacking(source, own).is_empty())
     }
 
     /// What became of it. Where all rungs are there it is ready whatever else is said.
     pub fn settle(&self, state: State) {
-        let complete = self.complete();
+        let complete = !self.listed.sources.iter().any(|source| self.lacks(source));
         lock(&self.now).state = if complete { State::Ready } else { state };
         self.changed.notify(usize::MAX);
     }
