@@ -122,7 +122,10 @@ pub fn seal(index: &[u8]) -> [u8; SUM] {
 pub fn glance(mut start: &[u8], end: &[u8], length: u64) -> Result<(Head, u64, u64)> {
     let head = Head::decode(&mut start)?;
     let records = length.saturating_sub((head.encode().len() + SUM) as u64);
-    ensure!(length <= BYTES && records > 0 && records % RECORD as u64 == 0 && end.len() == END, "not complete");
+    ensure!(
+        length <= BYTES && records > 0 && records.is_multiple_of(RECORD as u64) && end.len() == END,
+        "not complete"
+    );
     let last = Record::decode(&end[..RECORD]);
     ensure!(last.follows(None), "damaged at its end");
     Ok((head, records / RECORD as u64, last.time))

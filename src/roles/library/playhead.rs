@@ -23,6 +23,8 @@ pub struct Playhead {
     /// When that was; none while it stands.
     since: Option<Time>,
     paused: bool,
+    /// Whether the first frame can be had: before that nothing runs.
+    ready: bool,
     /// The time in the video of the frame given last, in microseconds; none after a jump.
     given: Option<u64>,
 }
@@ -38,6 +40,7 @@ impl Playhead {
 
     /// Runs, if it is not paused: the first frame can be had.
     pub fn start(&mut self, now: Time) {
+        self.ready = true;
         if self.since.is_none() && !self.paused {
             self.since = Some(now);
         }
@@ -45,7 +48,7 @@ impl Playhead {
 
     pub fn pause(&mut self, paused: bool, now: Time) {
         self.from = self.position(now);
-        self.since = (!paused).then_some(now);
+        self.since = (self.ready && !paused).then_some(now);
         self.paused = paused;
     }
 
@@ -139,6 +142,16 @@ mod tests {
         assert_eq!((due(&mut head, 7070), head.position(t(7070))), (Due::End, ms(160)));
         head.seek(ms(0), t(8000));
         assert_eq!(due(&mut head, 8000), Due::Frame(0, t(8000)));
+    }
+
+    #[test]
+    fn nothing_runs_before_the_first_frame_can_be_had() {
+        let mut head = Playhead::default();
+        head.pause(false, t(0));
+        head.seek(ms(40), t(10));
+        assert_eq!(head.position(t(9000)), ms(40));
+        head.start(t(9000));
+        assert_eq!(due(&mut head, 9000), Due::Frame(1, t(9000)));
     }
 
     #[test]
