@@ -16,10 +16,11 @@ use crate::clock;
 use crate::codec::decode::decode;
 use crate::devices::{Wish, file};
 use crate::fault;
-use crate::frame::{Image, Shot};
+use crate::frame::{self, Image, Shot};
 use crate::log::live;
-use crate::picture::Picture;
+use crate::picture::{Picture, WIDTH_MAX};
 use crate::stop::Stop;
+use crate::web::sizes::fit;
 
 /// How much is made in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +91,15 @@ fn hold(video: &Video, stop: &Stop) -> Result<Option<File>> {
 /// are made all the same.
 fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()> {
     let begun = clock::now();
-    let wish = Wish { recode: true, ahead: true, ..Wish::default() };
-    let mut film = file::open(&source.path, &wish, stop)?;
+    let own = size(source, stop)?;
+    let mut heights = video.lacking(source, own.1 as u32);
+    if reach == Reach::Lowest {
+        heights.truncate(1);
+    }
+    let Some(&highest) = heights.last() else { return Ok(()) };
+    // A source that can scale gives no larger pictures than are needed.
+    let mut film = open(source, fit(own, (WIDTH_MAX, highest as usize)), stop)?;
+    let making = Making::begin(&video.dir, source, own, &heights);
     let bar = bar(&video.listed.name, film.about().length);
     // While one picture is coded the next ones are decoded.
     let (sender, shots) = sync_channel(AHEAD);
@@ -105,7 +113,7 @@ fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()>
                 }
             }
         });
-        rungs(video, source, reach, stop, (shots, &bar))
+        code(video, making, stop, shots, &bar)
     });
     bar.finish_and_clear();
     let (heights, failure) = made?;
@@ -120,32 +128,40 @@ fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()>
 /// Pictures that are decoded ahead: raw ones of 1080p have 3 MB.
 const AHEAD: usize = 2;
 
-type Shots<'a> = (Receiver<Result<Option<Shot>>>, &'a ProgressBar);
+fn open(source: &Source, size: Option<(usize, usize)>, stop: &Stop) -> Result<Box<dyn frame::Source>> {
+    file::open(&source.path, &Wish { size, recode: true, ahead: true, ..Wish::default() }, stop)
+}
+
+/// Width and height of a source's pictures.
+fn size(source: &Source, stop: &Stop) -> Result<(usize, usize)> {
+    let mut film = open(source, None, stop)?;
+    while let Some(shot) = film.next()? {
+        if let Ok(picture) = picture(shot.image) {
+            return Ok((picture.width(), picture.height()));
+        }
+    }
+    bail!("there is no picture in {}", source.path.display())
+}
 
 /// The heights that were made, and why another was not.
-fn rungs(
+fn code(
     video: &Video,
-    source: &Source,
-    reach: Reach,
+    mut making: Making,
     stop: &Stop,
-    (shots, bar): Shots,
+    shots: Receiver<Result<Option<Shot>>>,
+    bar: &ProgressBar,
 ) -> Result<(Vec<u32>, Option<Error>)> {
-    let mut making: Option<Making> = None;
     let (mut first, mut nth) = (None, 0);
     for shot in shots {
         let shot = match shot {
-            Ok(Some(shot)) => shot,
-            Ok(None) => break,
+            Ok(Some(shot)) if !making.is_empty() => shot,
+            Ok(_) => break,
             Err(error) => {
-                making.into_iter().for_each(Making::discard);
+                making.discard();
                 return Err(error);
             }
         };
         let Ok(picture) = picture(shot.image) else { continue };
-        let making = making.get_or_insert_with(|| begin(video, source, reach, &picture));
-        if making.is_empty() {
-            break;
-        }
         making.put(nth, &picture, shot.captured.since(*first.get_or_insert(shot.captured)));
         nth += 1;
         bar.set_position(nth);
@@ -154,16 +170,7 @@ fn rungs(
     if stop.said() {
         return Ok((Vec::new(), None)); // what was begun stays, to go on with
     }
-    Ok(making.context("there is no picture in it")?.finish())
-}
-
-fn begin(video: &Video, source: &Source, reach: Reach, picture: &Picture) -> Making {
-    let own = (picture.width(), picture.height());
-    let mut lacking = video.lacking(source, own.1 as u32);
-    if reach == Reach::Lowest {
-        lacking.truncate(1);
-    }
-    Making::begin(&video.dir, source, own, &lacking)
+    Ok(making.finish())
 }
 
 fn picture(image: Image) -> Result<Arc<Picture>> {

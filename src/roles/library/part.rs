@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::index::{self, Head, RECORD, Record, check};
 use super::rung::{bounded, ends, path};
@@ -56,6 +56,7 @@ impl Part {
 
     /// Makes it a rung: all of it is on the disk before it has its name, the index last.
     pub fn finish(mut self) -> Result<()> {
+        ensure!(self.frames > 0, "there was no picture in it");
         let mut finish = || {
             let index = std::fs::read(path(&self.dir, self.height, INDEX))?;
             self.index.write(&[&index::seal(&index)])?;
@@ -81,7 +82,7 @@ pub fn remove(dir: &Path, height: u32) {
 /// The frames of a rung that was broken off, as far as they are whole.
 fn begun(jpegs: &Path, index: &Path, head: &Head) -> Result<Vec<Record>> {
     let (found, mut records) = index::begun(&bounded(index, index::BYTES)?)?;
-    anyhow::ensure!(found == *head, "of another source");
+    ensure!(found == *head, "of another source");
     let mut jpegs = BufReader::with_capacity(1 << 20, File::open(jpegs)?);
     let mut jpeg = Vec::new();
     let whole = |record: &&Record| {
