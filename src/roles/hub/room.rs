@@ -135,8 +135,7 @@ impl Room {
         match &self.stage {
             Stage::Live(stream) => Ok(stream.pictures.playing(rung, jpegs)),
             Stage::Video(library) => {
-                let mut playing = library.play(&self.name).map_err(|error| fault::line(&error))?;
-                playing.pause(false);
+                let playing = library.play(&self.name).map_err(|error| fault::line(&error))?;
                 Ok(Playing::Video(playing.into()))
             }
         }
