@@ -31,6 +31,15 @@ fn say(browser: &mut Browser, text: &str) {
     ));
 }
 
+/// Chooses a quality; the picture follows.
+fn choose(browser: &mut Browser, rung: &str, size: &str) {
+    browser.until(&format!("[...document.getElementById('rung').options].some((option) => option.value === '{rung}')"));
+    browser.eval(&format!(
+        "document.getElementById('rung').value = '{rung}'; document.getElementById('rung').dispatchEvent(new Event('change'))"
+    ));
+    browser.until(&format!("document.documentElement.dataset.size === '{size}'"));
+}
+
 fn says(text: &str) -> String {
     format!("[...document.querySelectorAll('#lines li')].some((line) => line.textContent.includes('{text}'))")
 }
@@ -48,14 +57,11 @@ fn a_viewer_sees_chats_and_chooses() {
     anna.until(&says("bob <img src=x onerror=document.title=1>hello"));
     say(&mut anna, "/msg bob only you");
     bob.until(&says("anna → bob only you"));
-    // Without a choice the picture follows the network, which here takes everything.
-    anna.until("document.documentElement.dataset.rung === 'source'");
-    let choose =
-        "const rung = document.getElementById('rung'); rung.value = '240p'; rung.dispatchEvent(new Event('change'))";
-    anna.until("[...document.getElementById('rung').options].some((option) => option.value === '240p')");
-    anna.eval(choose);
-    anna.until("document.documentElement.dataset.size === '426x240'");
-    assert_ne!(bob.eval("document.documentElement.dataset.size"), "426x240", "to each their own");
+    // To each their own.
+    choose(&mut bob, "source", "1280x720");
+    choose(&mut anna, "240p", "426x240");
+    bob.until("document.documentElement.dataset.size === '1280x720'");
+    anna.until("document.documentElement.dataset.rung === '240p'");
     anna.until("document.querySelectorAll('#rows tr').length === 3");
     anna.until("parseFloat(document.querySelector('#chart-fps .now').textContent) > 0");
     anna.picture("hub-room");
