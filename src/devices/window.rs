@@ -4,7 +4,6 @@
 //! screen's refresh is not waited for: the newest picture is on its way at once.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,10 +19,12 @@ use crate::devices::window::state::State;
 use crate::fault::{Fault, plain};
 use crate::stop::Stop;
 
+pub mod controls;
 mod feed;
 mod layout;
 mod paint;
 mod state;
+mod texture;
 
 pub use feed::{Feed, Screen, Shown, feed};
 
@@ -44,19 +45,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Shows what comes through the feed until the user closes the window or `stop` is said. Blocks; SDL wants to be
 /// called by the main thread. `stream` is the name in the title.
 pub fn run(stream: &str, screen: Screen, stop: &Stop) -> Result<End> {
-    let sdl = open_sdl().map_err(no_window)?;
-    let video = sdl.video().map_err(no_window)?;
-    // Without a display SDL may draw into memory, for nobody to see; only who asks for that gets it.
-    if video.current_video_driver() == "offscreen" && sdl2::hint::get("SDL_VIDEODRIVER").is_none() {
-        return Err(no_window("no display was found".into()));
-    }
+    let (sdl, video) = open_sdl()?;
     video.text_input().stop(); // no input method may take the keys
     let _ringing = Ringing::new(&sdl, screen.shared.clone(), stop)?;
     let mut events = sdl.event_pump().map_err(no_window)?;
-    let canvas = open_canvas(&video, stream)?;
-    let textures = canvas.texture_creator();
+    let canvas = open_canvas(&video, &format!("{stream} – vstream"), SIZE)?;
     let mut window = Window {
-        painter: Painter::new(canvas, &textures),
+        painter: Painter::new(canvas),
         video,
         state: State::new(stream, screen),
         sized: false,
@@ -66,21 +61,27 @@ pub fn run(stream: &str, screen: Screen, stop: &Stop) -> Result<End> {
     window.live(&sdl, &mut events, stop)
 }
 
-fn open_sdl() -> Result<Sdl, String> {
+fn open_sdl() -> Result<(Sdl, VideoSubsystem)> {
     // Ctrl-C is the program's to handle; a window is no reason to switch off the desktop's effects; smooth scaling.
     sdl2::hint::set("SDL_NO_SIGNAL_HANDLERS", "1");
     sdl2::hint::set("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0");
     sdl2::hint::set("SDL_RENDER_SCALE_QUALITY", "linear");
     sdl2::hint::set("SDL_APP_NAME", "vstream");
     use_jpeg_colours();
-    sdl2::init()
+    let sdl = sdl2::init().map_err(no_window)?;
+    let video = sdl.video().map_err(no_window)?;
+    // Without a display SDL may draw into memory, for nobody to see; only who asks for that gets it.
+    if video.current_video_driver() == "offscreen" && sdl2::hint::get("SDL_VIDEODRIVER").is_none() {
+        return Err(no_window("no display was found".into()));
+    }
+    Ok((sdl, video))
 }
 
-fn open_canvas(video: &VideoSubsystem, stream: &str) -> Result<sdl2::render::WindowCanvas> {
+fn open_canvas(video: &VideoSubsystem, title: &str, size: (usize, usize)) -> Result<sdl2::render::WindowCanvas> {
     let screen = video.display_usable_bounds(0).map_or((0, 0), |area| area.size());
-    let (width, height) = start_size(SIZE, screen);
-    let title = format!("{stream} – vstream").replace('\0', "");
-    let window = video.window(&title, width, height).position_centered().resizable().allow_highdpi().build();
+    let (width, height) = start_size(size, screen);
+    let window =
+        video.window(&title.replace('\0', ""), width, height).position_centered().resizable().allow_highdpi().build();
     let window = window.map_err(|e| no_window(e.to_string()))?;
     // Without flags SDL takes the best renderer that works: accelerated where there is one, else software.
     window.into_canvas().build().map_err(|e| no_window(e.to_string()))
@@ -88,7 +89,7 @@ fn open_canvas(video: &VideoSubsystem, stream: &str) -> Result<sdl2::render::Win
 
 fn no_window(error: String) -> anyhow::Error {
     Fault::device(format!("could not open a window: {}", plain(&error)))
-        .hint("no display? use --save or --output, or run under xvfb-run")
+        .hint("no display? go without a window (recv --save or --output, player --headless), or run under xvfb-run")
         .into()
 }
 
@@ -120,8 +121,8 @@ impl Drop for Ringing {
     }
 }
 
-struct Window<'a> {
-    painter: Painter<'a>,
+struct Window {
+    painter: Painter,
     video: VideoSubsystem,
     state: State,
     /// Whether the first picture, or the user before it, has given the window its size.
@@ -131,7 +132,7 @@ struct Window<'a> {
     dirty: bool,
 }
 
-impl Window<'_> {
+impl Window {
     fn live(&mut self, sdl: &Sdl, events: &mut EventPump, stop: &Stop) -> Result<End> {
         loop {
             self.state.heard();
@@ -168,8 +169,7 @@ impl Window<'_> {
         }
         self.painter.paint(&self.state.labels())?;
         if let Some(shown) = unseen {
-            let lag = now().micros().saturating_sub(shown.frame.captured.micros()).max(0);
-            self.state.shared().lag.store(lag, Ordering::Relaxed);
+            self.state.shared().seen(now().since(shown.frame.captured));
         }
         Ok(())
     }

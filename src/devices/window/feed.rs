@@ -68,6 +68,11 @@ impl Feed {
         self.shared.bell.ring();
     }
 
+    /// Something else than pictures has changed.
+    pub fn ring(&self) {
+        self.shared.bell.ring();
+    }
+
     /// From capture to the screen, of the newest picture shown.
     pub fn lag(&self) -> Option<Duration> {
         u64::try_from(self.shared.lag.load(Ordering::Relaxed)).ok().map(Duration::from_micros)
@@ -85,6 +90,13 @@ pub(super) struct Shared {
     pub bell: Bell,
     /// Microseconds, negative for none yet.
     pub lag: AtomicI64,
+}
+
+impl Shared {
+    /// A picture is on the screen, so long after its capture.
+    pub fn seen(&self, lag: Duration) {
+        self.lag.store(i64::try_from(lag.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// Tells the window's thread, which sleeps in SDL, that something came.

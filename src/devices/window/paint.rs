@@ -1,11 +1,12 @@
 //! Drawing by SDL: the picture as an I420 texture, and labels over it.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use anyhow::{Result, anyhow};
 use sdl2::pixels::{Color, PixelFormatEnum};
 use sdl2::rect::Rect;
-use sdl2::render::{BlendMode, Texture, TextureCreator, WindowCanvas};
+use sdl2::render::{BlendMode, TextureAccess, TextureCreator, WindowCanvas};
 use sdl2::video::WindowContext;
 
 use crate::codec::scale::scale;
@@ -13,6 +14,7 @@ use crate::codec::tiles::{Grid, MCU};
 use crate::devices::text::{MARGIN, Plane, boxed_size};
 use crate::devices::window::feed::Shown;
 use crate::devices::window::layout::{fit, letterbox, text_scale};
+use crate::devices::window::texture::Texture;
 use crate::fault::Fault;
 use crate::frame::Frame;
 use crate::picture::{Picture, SIDE_MIN};
@@ -29,16 +31,16 @@ pub enum Place {
 /// How dark the box behind text is: the picture still shows through.
 const BOX_ALPHA: u8 = 176;
 
-pub struct Painter<'a> {
+pub struct Painter {
     pub canvas: WindowCanvas,
-    textures: &'a TextureCreator<WindowContext>,
-    picture: Option<Standing<'a>>,
-    labels: Vec<Label<'a>>,
+    textures: Rc<TextureCreator<WindowContext>>,
+    picture: Option<Standing>,
+    labels: Vec<Label>,
 }
 
 /// A picture in the graphics memory. The texture's sides are even, as SDL's I420 wants them.
-struct Standing<'a> {
-    texture: Texture<'a>,
+struct Standing {
+    texture: Texture,
     /// Size of the picture that it was made for, and of the one that is in it.
     size: (usize, usize),
     loaded: (usize, usize),
@@ -46,7 +48,7 @@ struct Standing<'a> {
     frame: Option<Frame>,
 }
 
-impl Standing<'_> {
+impl Standing {
     /// Uploads rows of a picture of the texture's size; they begin at an even one. SDL takes just as many bytes as the
     /// rows have.
     fn update(&mut self, picture: &Picture, rows: Range<usize>) -> Result<()> {
@@ -78,11 +80,11 @@ fn changed_rows(frame: &Frame, had: Option<&Frame>, (width, height): (usize, usi
     rows
 }
 
-struct Label<'a> {
+struct Label {
     place: Place,
     lines: Vec<String>,
     window: (u32, u32),
-    texture: Texture<'a>,
+    texture: Texture,
     size: (usize, usize),
 }
 
@@ -93,8 +95,9 @@ pub fn use_jpeg_colours() {
     unsafe { sdl2::sys::SDL_SetYUVConversionMode(sdl2::sys::SDL_YUV_CONVERSION_MODE::SDL_YUV_CONVERSION_JPEG) }
 }
 
-impl<'a> Painter<'a> {
-    pub fn new(canvas: WindowCanvas, textures: &'a TextureCreator<WindowContext>) -> Painter<'a> {
+impl Painter {
+    pub fn new(canvas: WindowCanvas) -> Painter {
+        let textures = Rc::new(canvas.texture_creator());
         Painter { canvas, textures, picture: None, labels: Vec::new() }
     }
 
@@ -121,11 +124,11 @@ impl<'a> Painter<'a> {
     }
 
     /// A texture for pictures of this size, or of the largest fraction of it that the graphics card takes.
-    fn make_room(&self, size: (usize, usize)) -> Result<Standing<'a>> {
+    fn make_room(&self, size: (usize, usize)) -> Result<Standing> {
         let mut loaded = size;
         loop {
             let (w, h) = (loaded.0.next_multiple_of(2) as u32, loaded.1.next_multiple_of(2) as u32);
-            match self.textures.create_texture_streaming(PixelFormatEnum::IYUV, w, h) {
+            match Texture::new(&self.textures, PixelFormatEnum::IYUV, TextureAccess::Streaming, (w, h)) {
                 Ok(texture) => return Ok(Standing { texture, size, loaded, frame: None }),
                 Err(_) if loaded.0.min(loaded.1) >= 2 * SIDE_MIN => loaded = (loaded.0 / 2, loaded.1 / 2),
                 Err(e) => return Err(broken(e.to_string())),
@@ -144,11 +147,7 @@ impl<'a> Painter<'a> {
         let window = self.canvas.output_size().map_err(broken)?;
         self.canvas.set_draw_color(Color::BLACK);
         self.canvas.clear();
-        if let Some(Standing { texture, size, loaded, .. }) = &self.picture {
-            let (x, y, w, h) = letterbox(*size, window);
-            let from = Rect::new(0, 0, loaded.0 as u32, loaded.1 as u32);
-            self.canvas.copy(texture, from, Rect::new(x, y, w, h)).map_err(broken)?;
-        }
+        self.draw_picture(Rect::new(0, 0, window.0, window.1))?;
         self.prepare(labels, window)?;
         for label in &self.labels {
             let (w, h) = (label.size.0 as i32, label.size.1 as i32);
@@ -162,6 +161,14 @@ impl<'a> Painter<'a> {
         }
         self.canvas.present();
         Ok(())
+    }
+
+    /// Draws the picture, if there is one, as large as an area allows.
+    pub fn draw_picture(&mut self, area: Rect) -> Result<()> {
+        let Some(Standing { texture, size, loaded, .. }) = &self.picture else { return Ok(()) };
+        let (x, y, w, h) = letterbox(*size, area.size());
+        let from = Rect::new(0, 0, loaded.0 as u32, loaded.1 as u32);
+        self.canvas.copy(texture, from, Rect::new(area.x() + x, area.y() + y, w, h)).map_err(broken)
     }
 
     /// Keeps the labels that are the same, and makes the others.
@@ -178,7 +185,7 @@ impl<'a> Painter<'a> {
         Ok(())
     }
 
-    fn write(&self, place: Place, lines: &[String], window: (u32, u32)) -> Result<Label<'a>> {
+    fn write(&self, place: Place, lines: &[String], window: (u32, u32)) -> Result<Label> {
         let scale = text_scale(window);
         let mut fitted = fit(lines, window, scale);
         if place != Place::TopLeft {
@@ -189,8 +196,8 @@ impl<'a> Painter<'a> {
         let margin = (MARGIN * scale) as isize;
         Plane::new(&mut letters, size.0).lines(margin, margin, scale, &fitted, 255);
         let pixels: Vec<u8> = letters.iter().flat_map(|&v| [v, v, v, v.max(BOX_ALPHA)]).collect();
-        let (width, height) = (size.0 as u32, size.1 as u32);
-        let texture = self.textures.create_texture_static(PixelFormatEnum::RGBA32, width, height);
+        let area = (size.0 as u32, size.1 as u32);
+        let texture = Texture::new(&self.textures, PixelFormatEnum::RGBA32, TextureAccess::Static, area);
         let mut texture = texture.map_err(|e| broken(e.to_string()))?;
         texture.update(None, &pixels, size.0 * 4).map_err(|e| broken(e.to_string()))?;
         texture.set_blend_mode(BlendMode::Blend);
