@@ -7,32 +7,67 @@ use std::time::Duration;
 use bytes::Bytes;
 use smol::future::or;
 
-use super::send::Sender;
+use super::Job;
+use super::control::Control;
+use crate::adapt::Limits;
 use crate::clock;
-use crate::codec::coder::Coder;
+use crate::codec::coder::{Coder, Wanted};
 use crate::devices::{self, Wish};
 use crate::draft::{Draft, Pen};
+use crate::fanout::Fanout;
 use crate::fault;
 use crate::frame::{Frame, Shot, Source};
-use crate::latest::{Latest, Writer};
+use crate::latest::{Latest, Writer, latest};
 use crate::lock::lock;
 use crate::log::Repeated;
+use crate::message::About;
 use crate::retry::Retry;
 use crate::segments::{Head, Segment};
+use crate::stop::Stop;
 
 /// A numbered image on its way to the encoder.
-pub type Numbered = (u64, Shot);
+type Numbered = (u64, Shot);
 
-impl Sender {
+/// A source that is being captured, and the stream that becomes of it.
+pub struct Capture {
+    job: Arc<Job>,
+    pub frames: Arc<Fanout<Draft>>,
+    pub about: About,
+    pub control: Arc<Control>,
+    /// The source gave its last image; all of them are encoded.
+    pub over: Stop,
+    pub encoded: Stop,
+    /// Said when the source may begin, and when no more of it is wanted.
+    pub start: Stop,
+    enough: Stop,
+}
+
+impl Capture {
+    pub fn new(job: &Arc<Job>, about: About, wanted: Wanted, limits: &Arc<Limits>, enough: &Stop) -> Arc<Capture> {
+        let (over, encoded, start) = Default::default();
+        let frames = Arc::new(Fanout::new(about.every_frame));
+        let control = Arc::new(Control::new(wanted, limits.clone()));
+        Arc::new(Capture { job: job.clone(), frames, about, control, over, encoded, start, enough: enough.clone() })
+    }
+
+    /// Starts the two threads. They hear the word to stop, but a device that does not let go must not hold up the end:
+    /// nobody waits for them.
+    pub fn run(self: &Arc<Self>, source: Box<dyn Source>, name: String, wish: Wish, wanted: Wanted) {
+        let (shots, images) = latest();
+        let (capturing, encoding) = (self.clone(), self.clone());
+        std::thread::spawn(move || capturing.capture(source, &name, &wish, &shots));
+        std::thread::spawn(move || encoding.encode(images, Coder::new(wanted)));
+    }
+
     /// The source's thread: takes an image whenever one is there, while somebody watches.
-    pub fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
-        smol::block_on(or(self.start.heard(), self.job.stop.heard()));
+    fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
+        smol::block_on(or(self.start.heard(), or(self.job.stop.heard(), self.enough.heard())));
         let live = source.about().live;
         let mut source = Some(source);
         let (mut retry, mut lost) = (Retry::default(), false);
         let mut seq = 0;
-        let ended = || self.job.stop.said() || self.job.over.said();
-        let end = || or(self.job.stop.heard(), self.job.over.heard());
+        let ended = || self.job.stop.said() || self.enough.said();
+        let end = || or(self.job.stop.heard(), self.enough.heard());
         while !ended() && self.job.frames.is_none_or(|n| seq < n) {
             smol::block_on(or(self.frames.until_read(), end()));
             if !lost {
@@ -79,7 +114,7 @@ impl Sender {
     }
 
     /// The encoder's thread: makes a frame when some receiver wants one, of the newest image there is.
-    pub fn encode(&self, mut images: Latest<Numbered>, mut coder: Coder) {
+    fn encode(&self, mut images: Latest<Numbered>, mut coder: Coder) {
         let epoch = fastrand::u64(..);
         let mut trouble = Repeated::default();
         let mut frames = 0u64;
@@ -136,7 +171,7 @@ impl Sender {
                 }
             }
         }
-        if frames == 0 && self.over.said() && !self.job.stop.said() {
+        if frames == 0 && self.over.said() && !self.job.stop.said() && !self.enough.said() {
             self.job.note(fault::Fault::device("there was no picture in the source").into());
         }
         self.frames.close();

@@ -8,25 +8,21 @@ use smol::future::or;
 use smol::lock::OnceCell;
 
 use super::calls::{self, listen, refuse, serve};
-use super::control::Control;
+use super::capture::Capture;
 use super::coordinator::Coordinator;
 use super::downstream::Downstream;
 use super::http::{self, HttpArgs};
 use super::secure::CertArgs;
 use super::{Common, Job};
 use crate::adapt::Limits;
-use crate::codec::coder::{Codec, Coder, Wanted};
+use crate::codec::coder::{Codec, Wanted};
 use crate::codec::gate;
 use crate::devices::{self, Raw, Wish};
-use crate::draft::Draft;
 use crate::endpoint::Endpoint;
-use crate::fanout::Fanout;
 use crate::fault;
-use crate::latest::latest;
 use crate::link::Link;
 use crate::message::{About, Hello, Side};
 use crate::path::Path;
-use crate::stop::Stop;
 use crate::transports::Listener;
 use crate::web::views;
 use crate::{transports, units};
@@ -108,18 +104,10 @@ fn fanout(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|k| (1..=64).contains(k)).ok_or_else(|| "a number of peers from 1 to 64".to_string())
 }
 
-/// What the threads and tasks of a sender share.
-pub struct Sender {
-    pub job: Arc<Job>,
-    pub frames: Arc<Fanout<Draft>>,
-    pub about: About,
-    pub control: Arc<Control>,
-    pub limits: Arc<Limits>,
-    /// The source gave its last image; all of them are encoded.
-    pub over: Stop,
-    pub encoded: Stop,
-    /// Said when the source may begin.
-    pub start: Stop,
+/// What the tasks of a sender share.
+struct Sender {
+    job: Arc<Job>,
+    capture: Arc<Capture>,
     downstream: Arc<Downstream>,
 }
 
@@ -155,35 +143,16 @@ pub fn run(args: SendArgs) -> Result<()> {
     job.board.whole().length = about.length.filter(|_| !args.looped);
     let adapt = args.adapt || (about.live && !args.no_adapt && !args.every_frame);
     let limits = Arc::new(Limits::new(args.rate_max, adapt));
-    let (frames, encoded) = (Arc::new(Fanout::new(args.every_frame)), Stop::default());
     let path = Arc::new(Path::new(calls::hop("send")));
     let about = About { rate: about.rate.or(args.fps), every_frame: args.every_frame, path: Vec::new() };
     let told = Arc::new(OnceCell::from(about.clone()));
-    let downstream = Arc::new(Downstream::new(&job, &frames, &path, told, &encoded).within(&limits));
-    let sender = Arc::new(Sender {
-        frames,
-        downstream,
-        about,
-        control: Arc::new(Control::new(wanted.clone(), limits.clone())),
-        limits,
-        job: job.clone(),
-        over: Stop::default(),
-        encoded,
-        start: Stop::default(),
-    });
+    let capture = Capture::new(&job, about, wanted.clone(), &limits, &job.over);
+    let downstream = Downstream::new(&job, &capture.frames, &path, told, &capture.encoded).within(&limits);
+    let sender = Arc::new(Sender { job: job.clone(), capture: capture.clone(), downstream: Arc::new(downstream) });
     if args.wait_peers == 0 {
-        sender.start.say();
+        capture.start.say();
     }
-    let (shots, images) = latest();
-    let capturing = {
-        let sender = sender.clone();
-        std::thread::spawn(move || sender.capture(source, &name, &wish, &shots))
-    };
-    let coder = Coder::new(wanted);
-    let encoding = {
-        let sender = sender.clone();
-        std::thread::spawn(move || sender.encode(images, coder))
-    };
+    capture.run(source, name, wish, wanted);
     let ended = smol::block_on(async {
         if let Some(door) = door {
             sender.show(door, args.http.allow_origin.clone());
@@ -192,7 +161,6 @@ pub fn run(args: SendArgs) -> Result<()> {
         job.ended().await
     });
     job.stop.say();
-    drop((capturing, encoding)); // they hear the stop; a device that does not let go must not hold up the end
     ended
 }
 
@@ -212,13 +180,13 @@ impl Sender {
             calls.push(smol::spawn(async move { or(guests, me.downstream.finished()).await }));
         }
         if args.http.http.is_some() {
-            let encoded = self.encoded.clone();
+            let encoded = self.capture.encoded.clone();
             calls.push(smol::spawn(async move { encoded.heard().await }));
         }
         for to in args.to {
             self.job.board.whole().stream = Some(to.name().to_string());
             // With every-frame the source waits for this one too from the beginning, else for none that is not there.
-            let place = self.about.every_frame.then(|| self.downstream.feed());
+            let place = self.capture.about.every_frame.then(|| self.downstream.feed());
             calls.push(smol::spawn(self.downstream.clone().call(to, place)));
         }
         let job = self.job.clone();
@@ -232,18 +200,18 @@ impl Sender {
 
     /// Serves the stream to browsers.
     fn show(self: &Arc<Self>, door: http::Door, origins: Vec<String>) {
-        let me = self.clone();
+        let capture = self.capture.clone();
         let origin = views::Origin {
-            subscribe: Box::new(move || me.frames.subscribe()),
-            eager: self.about.every_frame,
-            over: self.over.clone(),
+            subscribe: Box::new(move || capture.frames.subscribe()),
+            eager: self.capture.about.every_frame,
+            over: self.capture.over.clone(),
         };
-        http::show(&self.job, door, origins, origin, Some(self.control.clone()));
+        http::show(&self.job, door, origins, origin, Some(self.capture.control.clone()));
     }
 
     fn coordinator(&self, name: &str, args: &SendArgs) -> Coordinator {
-        let stream = (name.to_string(), self.about.clone());
-        let start = (args.wait_peers, self.start.clone());
+        let stream = (name.to_string(), self.capture.about.clone());
+        let start = (args.wait_peers, self.capture.start.clone());
         Coordinator::new(&self.job, &self.downstream, stream, args.fanout, start)
     }
 
