@@ -29,6 +29,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
             [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Receive video and pass it on as it comes, to any number of others')
             [CompletionResult]::new('hub', 'hub', [CompletionResultType]::ParameterValue, 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers')
+            [CompletionResult]::new('player', 'player', [CompletionResultType]::ParameterValue, 'Watch and talk at a hub, or stream to it, in a window')
             [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
@@ -166,6 +167,30 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'vstream;player' {
+            [CompletionResult]::new('--user', '--user', [CompletionResultType]::ParameterName, 'Your name there [default: that of the last time; without a window none, and so no chat]')
+            [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Stream this there: test, camera, /dev/videoN, a file, http://…')
+            [CompletionResult]::new('--video', '--video', [CompletionResultType]::ParameterName, 'Watch this video of the library')
+            [CompletionResult]::new('--rung', '--rung', [CompletionResultType]::ParameterName, 'What to watch: auto (what the network takes), source, or a size as 240p to 1080p')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Form of the stats on stderr')
+            [CompletionResult]::new('--stats-file', '--stats-file', [CompletionResultType]::ParameterName, 'Write the stats to a file too (JSON, or CSV with --stats csv)')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Write a log with times to a file too')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up (exit 124) after this long without a peer, or a source without a frame')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after this long')
+            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'End after this many frames')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line')
+            [CompletionResult]::new('--join', '--join', [CompletionResultType]::ParameterName, 'Watch at once: the stream that the address names, or the only one there is')
+            [CompletionResult]::new('--take-over', '--take-over', [CompletionResultType]::ParameterName, 'Stream in the place of whoever does; the hub must have a key')
+            [CompletionResult]::new('--headless', '--headless', [CompletionResultType]::ParameterName, 'No window: figures by --stats, chat in the log, and lines on stdin are said')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'vstream;shape' {
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]')
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Pass them on to here [default: 127.0.0.1:9000]')
@@ -227,6 +252,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive video and show, save or pass it on')
             [CompletionResult]::new('relay', 'relay', [CompletionResultType]::ParameterValue, 'Receive video and pass it on as it comes, to any number of others')
             [CompletionResult]::new('hub', 'hub', [CompletionResultType]::ParameterValue, 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers')
+            [CompletionResult]::new('player', 'player', [CompletionResultType]::ParameterValue, 'Watch and talk at a hub, or stream to it, in a window')
             [CompletionResult]::new('shape', 'shape', [CompletionResultType]::ParameterValue, 'Put a bad network between two programs')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the cameras and their formats')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for example: vstream completions bash >> ~/.bashrc')
@@ -243,6 +269,9 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             break
         }
         'vstream;help;hub' {
+            break
+        }
+        'vstream;help;player' {
             break
         }
         'vstream;help;shape' {

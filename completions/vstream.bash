@@ -28,6 +28,9 @@ _vstream() {
             vstream,hub)
                 cmd="vstream__subcmd__hub"
                 ;;
+            vstream,player)
+                cmd="vstream__subcmd__player"
+                ;;
             vstream,recv)
                 cmd="vstream__subcmd__recv"
                 ;;
@@ -52,6 +55,9 @@ _vstream() {
             vstream__subcmd__help,hub)
                 cmd="vstream__subcmd__help__subcmd__hub"
                 ;;
+            vstream__subcmd__help,player)
+                cmd="vstream__subcmd__help__subcmd__player"
+                ;;
             vstream__subcmd__help,recv)
                 cmd="vstream__subcmd__help__subcmd__recv"
                 ;;
@@ -71,7 +77,7 @@ _vstream() {
 
     case "${cmd}" in
         vstream)
-            opts="-h -V --help --version send recv relay hub shape devices completions help"
+            opts="-h -V --help --version send recv relay hub player shape devices completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,7 +119,7 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__help)
-            opts="send recv relay hub shape devices completions help"
+            opts="send recv relay hub player shape devices completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -169,6 +175,20 @@ _vstream() {
             return 0
             ;;
         vstream__subcmd__help__subcmd__hub)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vstream__subcmd__help__subcmd__player)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -290,6 +310,68 @@ _vstream() {
                     return 0
                     ;;
                 --allow-origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stats)
+                    COMPREPLY=($(compgen -W "human json csv none" -- "${cur}"))
+                    return 0
+                    ;;
+                --stats-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --duration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frames)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vstream__subcmd__player)
+            opts="-v -q -h --user --stream --join --video --rung --take-over --headless --stats --stats-file --log --timeout --duration --frames --key --key-file --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --video)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rung)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

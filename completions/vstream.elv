@@ -26,6 +26,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand recv 'Receive video and show, save or pass it on'
             cand relay 'Receive video and pass it on as it comes, to any number of others'
             cand hub 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
+            cand player 'Watch and talk at a hub, or stream to it, in a window'
             cand shape 'Put a bad network between two programs'
             cand devices 'List the cameras and their formats'
             cand completions 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
@@ -158,6 +159,29 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'vstream;player'= {
+            cand --user 'Your name there [default: that of the last time; without a window none, and so no chat]'
+            cand --stream 'Stream this there: test, camera, /dev/videoN, a file, http://…'
+            cand --video 'Watch this video of the library'
+            cand --rung 'What to watch: auto (what the network takes), source, or a size as 240p to 1080p'
+            cand --stats 'Form of the stats on stderr'
+            cand --stats-file 'Write the stats to a file too (JSON, or CSV with --stats csv)'
+            cand --log 'Write a log with times to a file too'
+            cand --timeout 'Give up (exit 124) after this long without a peer, or a source without a frame'
+            cand --duration 'End after this long'
+            cand --frames 'End after this many frames'
+            cand --key 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)'
+            cand --key-file 'Read the key from a file, its first line'
+            cand --join 'Watch at once: the stream that the address names, or the only one there is'
+            cand --take-over 'Stream in the place of whoever does; the hub must have a key'
+            cand --headless 'No window: figures by --stats, chat in the log, and lines on stdin are said'
+            cand -v 'Say more (-vv: everything)'
+            cand --verbose 'Say more (-vv: everything)'
+            cand -q 'Say nothing but errors (and stats where a form is asked for)'
+            cand --quiet 'Say nothing but errors (and stats where a form is asked for)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'vstream;shape'= {
             cand --listen 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]'
             cand --to 'Pass them on to here [default: 127.0.0.1:9000]'
@@ -216,6 +240,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand recv 'Receive video and show, save or pass it on'
             cand relay 'Receive video and pass it on as it comes, to any number of others'
             cand hub 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
+            cand player 'Watch and talk at a hub, or stream to it, in a window'
             cand shape 'Put a bad network between two programs'
             cand devices 'List the cameras and their formats'
             cand completions 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
@@ -228,6 +253,8 @@ set edit:completion:arg-completer[vstream] = {|@words|
         &'vstream;help;relay'= {
         }
         &'vstream;help;hub'= {
+        }
+        &'vstream;help;player'= {
         }
         &'vstream;help;shape'= {
         }

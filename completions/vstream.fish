@@ -30,6 +30,7 @@ complete -c vstream -n "__fish_vstream_needs_command" -f -a "send" -d 'Send vide
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "recv" -d 'Receive video and show, save or pass it on'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "hub" -d 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
+complete -c vstream -n "__fish_vstream_needs_command" -f -a "player" -d 'Watch and talk at a hub, or stream to it, in a window'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "shape" -d 'Put a bad network between two programs'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "devices" -d 'List the cameras and their formats'
 complete -c vstream -n "__fish_vstream_needs_command" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
@@ -154,6 +155,27 @@ complete -c vstream -n "__fish_vstream_using_subcommand hub" -l announce -d 'Ann
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l user -d 'Your name there [default: that of the last time; without a window none, and so no chat]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l stream -d 'Stream this there: test, camera, /dev/videoN, a file, http://…' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l video -d 'Watch this video of the library' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l rung -d 'What to watch: auto (what the network takes), source, or a size as 240p to 1080p' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
+json\t'One object a line, a line a second'
+csv\t'A header, then a line a second'
+none\t'Nothing'"
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l stats-file -d 'Write the stats to a file too (JSON, or CSV with --stats csv)' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l log -d 'Write a log with times to a file too' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l timeout -d 'Give up (exit 124) after this long without a peer, or a source without a frame' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l duration -d 'End after this long' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l frames -d 'End after this many frames' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l join -d 'Watch at once: the stream that the address names, or the only one there is'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l take-over -d 'Stream in the place of whoever does; the hub must have a key'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l headless -d 'No window: figures by --stats, chat in the log, and lines on stdin are said'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -s v -l verbose -d 'Say more (-vv: everything)'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l listen -d 'Take clients here; :9001 is every interface [default: 127.0.0.1:9001]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l to -d 'Pass them on to here [default: 127.0.0.1:9000]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l delay -d 'Add this delay, each way' -r
@@ -199,11 +221,12 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -s h -l help -d '
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -l json -d 'One JSON array on stdout'
 complete -c vstream -n "__fish_vstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vstream -n "__fish_vstream_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "hub" -d 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
-complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "send" -d 'Send video to one or more receivers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "recv" -d 'Receive video and show, save or pass it on'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "relay" -d 'Receive video and pass it on as it comes, to any number of others'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "hub" -d 'One streamer, many viewers: each at its own quality, with chat, on links and in browsers'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "player" -d 'Watch and talk at a hub, or stream to it, in a window'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "shape" -d 'Put a bad network between two programs'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "devices" -d 'List the cameras and their formats'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "completions" -d 'Print a completion script, for example: vstream completions bash >> ~/.bashrc'
+complete -c vstream -n "__fish_vstream_using_subcommand help; and not __fish_seen_subcommand_from send recv relay hub player shape devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::roles::{devices, hub, recv, relay, send, shape};
+use crate::roles::{devices, hub, player, recv, relay, send, shape};
 use crate::transports;
 
 /// Live video from one PC to others, with the network in between in view
@@ -24,6 +24,7 @@ pub enum Role {
     Recv(recv::RecvArgs),
     Relay(relay::RelayArgs),
     Hub(hub::HubArgs),
+    Player(player::PlayerArgs),
     Shape(Box<shape::ShapeArgs>),
     Devices(devices::DevicesArgs),
     /// Print a completion script, for example: vstream completions bash >> ~/.bashrc
@@ -87,6 +88,7 @@ pub fn run() -> anyhow::Result<()> {
         Role::Recv(args) => recv::run(args),
         Role::Relay(args) => relay::run(args),
         Role::Hub(args) => hub::run(args),
+        Role::Player(args) => player::run(args),
         Role::Shape(args) => shape::run(*args),
         Role::Devices(args) => devices::run(args),
         Role::Completions { shell } => {

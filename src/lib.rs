@@ -25,6 +25,7 @@ pub mod greet;
 pub mod guard;
 pub mod had;
 pub mod handshake;
+pub mod home;
 pub mod key;
 pub mod latest;
 pub mod link;

@@ -110,8 +110,10 @@ pub struct Whole {
     pub listening: Option<String>,
     pub stream: Option<String>,
     pub dropped: Dropped,
-    /// What a sender that adapts sends now.
+    /// What a sender that adapts sends now, or what a hub says that it sends here.
     pub rung: Option<String>,
+    /// Who watches besides, as a hub tells it.
+    pub viewers: Option<usize>,
     pub quality: Option<u8>,
     pub size: Option<(usize, usize)>,
     pub encode_ms: Mean,
@@ -304,7 +306,7 @@ impl Board {
             rung: whole.rung.clone(),
             quality: whole.quality,
             size: whole.size.map(|(w, h)| format!("{w}x{h}")),
-            viewers: self.watching(),
+            viewers: self.watching().or(whole.viewers),
             encode_ms: whole.encode_ms.recent(now).map(round),
             decode_ms: whole.decode_ms.recent(now).map(round),
             stale_pct: whole.stale_pct.recent(now).map(round),

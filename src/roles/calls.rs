@@ -53,10 +53,24 @@ fn instance() -> u64 {
 
 /// Calls until somebody answers: the greeted link, or none when told to stop. A refusal is final.
 pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Link, Welcome)>> {
+    let mut said = false;
+    let trouble = |error: &anyhow::Error| match std::mem::replace(&mut said, true) {
+        false => log::info!("waiting for {to}: {}", fault::line(error)),
+        true => log::debug!("still waiting for {to}: {}", fault::line(error)),
+    };
+    dial_telling(job, to, hello, trouble).await
+}
+
+/// The same; `trouble` is told what each call failed for that will be made again.
+pub async fn dial_telling(
+    job: &Job,
+    to: &Endpoint,
+    hello: &Hello,
+    mut trouble: impl FnMut(&anyhow::Error),
+) -> Result<Option<(Link, Welcome)>> {
     let transport = transport(to)?;
     let to = &job.keyed(to);
     let mut retry = Retry::default();
-    let mut said = false;
     while !job.stop.said() {
         let call = async {
             let mut link = transport.connect(to).await?;
@@ -70,10 +84,8 @@ pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Lin
         match or(call, stopped).await {
             Ok(greeted) => return Ok(greeted),
             Err(error) if error.downcast_ref::<Fault>().is_some() => return Err(error.context(to.to_string())),
-            Err(error) if !said => log::info!("waiting for {to}: {}", fault::line(&error)),
-            Err(error) => log::debug!("still waiting for {to}: {}", fault::line(&error)),
+            Err(error) => trouble(&error),
         }
-        said = true;
         job.stop.pause(retry.delay()).await;
     }
     Ok(None)

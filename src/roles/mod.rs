@@ -2,6 +2,7 @@
 //! and how a peer is called, greeted and called again.
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,7 @@ pub mod library;
 pub mod neighbours;
 mod orphans;
 pub mod output;
+pub mod player;
 pub mod recv;
 pub mod relay;
 mod secure;
@@ -96,6 +98,7 @@ pub struct Job {
     /// A source was asked for a frame and has not given it yet.
     pub asking: AtomicBool,
     hangup: signals::Hangup,
+    typed: signals::Typed,
 }
 
 /// What is still to be said or written when a role ends gets this long: SIGTERM promises to end within a second.
@@ -124,8 +127,9 @@ impl Job {
             alive: Mutex::new(clock::now()),
             asking: AtomicBool::new(false),
             hangup: Default::default(),
+            typed: Default::default(),
         });
-        signals::listen(&job.stop, &job.hangup)?;
+        signals::listen(&job.stop, &job.hangup, &job.typed)?;
         job.spawn(tell(job.clone()));
         if let Some(duration) = common.duration {
             let (stop, over) = (job.stop.clone(), job.over.clone());
@@ -154,6 +158,14 @@ impl Job {
     /// What SIGHUP does from now on, instead of ending the role.
     pub fn on_hangup(&self, act: impl Fn() + Send + 'static) {
         *lock(&self.hangup) = Some(Box::new(act));
+    }
+
+    /// What a line that is typed, or comes by a pipe, does from now on.
+    pub fn on_line(&self, act: impl Fn(String) + Send + 'static) {
+        *lock(&self.typed) = Some(Box::new(act));
+        if !std::io::stdin().is_terminal() {
+            signals::read(&self.stop, &self.typed); // what a terminal says is read already
+        }
     }
 
     /// Ends the job with this error, unless it already ends with another.

@@ -139,7 +139,8 @@ pub async fn join(outputs: Vec<JoinHandle<()>>) {
     }
 }
 
-fn run(job: &Job, mut output: Output, frames: Latest<Draft>) {
+/// Gives an output its frames until they are over, it has all it should, or it takes no more.
+pub fn run(job: &Job, mut output: Output, frames: Latest<Draft>) {
     let taken = take(job, &mut output, frames);
     let finished = output.sink.finish();
     match taken.and(finished) {

@@ -13,8 +13,11 @@ use crate::stop::Stop;
 /// What a role does at SIGHUP instead of ending: reading its configuration again.
 pub type Hangup = Arc<Mutex<Option<Box<dyn Fn() + Send>>>>;
 
+/// What a role does with a line that is typed.
+pub type Typed = Arc<Mutex<Option<Box<dyn Fn(String) + Send>>>>;
+
 /// Says `stop` at the first signal; a second one ends the program at once.
-pub fn listen(stop: &Stop, hangup: &Hangup) -> Result<()> {
+pub fn listen(stop: &Stop, hangup: &Hangup, typed: &Typed) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (say, hangup) = (stop.clone(), hangup.clone());
     std::thread::spawn(move || {
@@ -32,13 +35,23 @@ pub fn listen(stop: &Stop, hangup: &Hangup) -> Result<()> {
         }
     });
     if std::io::stdin().is_terminal() {
-        let say = stop.clone();
-        std::thread::spawn(move || {
-            let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-            if lines.map(|l| l.trim().to_ascii_lowercase()).any(|l| l == "q" || l == "quit") {
-                say.say();
-            }
-        });
+        read(stop, typed);
     }
     Ok(())
+}
+
+/// Reads what is typed; `quit` on a terminal ends the role.
+pub fn read(stop: &Stop, typed: &Typed) {
+    let (say, typed) = (stop.clone(), typed.clone());
+    std::thread::spawn(move || {
+        let stdin = std::io::stdin().lock();
+        let terminal = stdin.is_terminal();
+        for line in stdin.lines().map_while(Result::ok) {
+            if terminal && ["q", "quit"].contains(&&*line.trim().to_ascii_lowercase()) {
+                say.say();
+            } else if let Some(act) = &*lock(&typed) {
+                act(line);
+            }
+        }
+    });
 }

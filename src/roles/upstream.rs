@@ -4,6 +4,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use anyhow::Result;
 use event_listener::Event;
 use smol::lock::OnceCell;
 
@@ -176,6 +177,26 @@ impl Upstream {
 
     /// Passes one sender's frames on; true when the stream is over and nothing more is wanted.
     pub(super) async fn watch(&self, link: Link, about: About, leave: &Stop, talk: Option<&Talk>) -> bool {
+        let name = link.peer.clone();
+        match self.pass(link, about, leave, talk).await {
+            Ok(End::Stopped) if leave.said() => log::info!("{name} was left for another link"),
+            Ok(End::Stopped) => return true,
+            Ok(End::Over(reason)) => {
+                log::info!("the stream of {name} is over: {reason}");
+                if !self.stay {
+                    self.over.say(); // first: whoever finds its end passes on which one it is
+                    self.merge.out.close(); // readers take what is left, as long as that needs
+                    return true;
+                }
+            }
+            Ok(End::Left(reason)) => log::info!("{name} left: {reason}"),
+            Err(error) => log::warn!("{name} is gone: {}: waiting for it", fault::line(&error)),
+        }
+        false
+    }
+
+    /// Passes one sender's frames on; how that ended.
+    pub(super) async fn pass(&self, link: Link, about: About, leave: &Stop, talk: Option<&Talk>) -> Result<End> {
         self.learn(about).await;
         let peer = self.board.join(&link.peer);
         self.job.alive();
@@ -199,20 +220,6 @@ impl Upstream {
         let ended = watch(link, &self.merge, &self.path, &peer, stops, talk, fine).await;
         self.board.leave(&peer);
         self.job.alive();
-        match ended {
-            Ok(End::Stopped) if leave.said() => log::info!("{} was left for another link", peer.name),
-            Ok(End::Stopped) => return true,
-            Ok(End::Over(reason)) => {
-                log::info!("the stream of {} is over: {reason}", peer.name);
-                if !self.stay {
-                    self.over.say(); // first: whoever finds its end passes on which one it is
-                    self.merge.out.close(); // readers take what is left, as long as that needs
-                    return true;
-                }
-            }
-            Ok(End::Left(reason)) => log::info!("{} left: {reason}", peer.name),
-            Err(error) => log::warn!("{} is gone: {}: waiting for it", peer.name, fault::line(&error)),
-        }
-        false
+        ended
     }
 }

@@ -18,9 +18,10 @@ use crate::report;
 /// The overlay's figures change as often as a person reads them.
 const FIGURES: Duration = Duration::from_millis(250);
 
-struct Shown {
-    feed: Feed,
-    job: Arc<Job>,
+/// Shows frames in a window, and counts those that it was too slow for.
+pub struct Shown {
+    pub feed: Feed,
+    pub job: Arc<Job>,
 }
 
 impl Sink for Shown {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -23,6 +23,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use zeroize::Zeroizing;
 
 use crate::fault::{self, Fault};
+use crate::home;
 
 /// The SHA-256 of a certificate, `sha256:` and 64 digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Identity {
     /// This user's own, made when it is first asked for.
     pub fn own() -> Result<Identity> {
         let read = || -> Result<Identity> {
-            let path = state().context("there is no home for a certificate")?.join(FILE);
+            let path = home::state().context("there is no home for a certificate")?.join(FILE);
             let pem = read_or_make(&path).map(Zeroizing::new);
             let pem = pem.with_context(|| format!("could not keep a certificate in {}", path.display()))?;
             Identity::of(&pem, &pem).with_context(|| format!("could not use the certificate in {}", path.display()))
@@ -83,13 +84,6 @@ impl Identity {
         let mut builder = native_tls::TlsAcceptor::builder(self.identity);
         Ok(builder.min_protocol_version(Some(Protocol::Tlsv12)).build()?.into())
     }
-}
-
-/// $XDG_STATE_HOME/vstream, as its specification has it.
-fn state() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")))?;
-    Some(state.join("vstream"))
 }
 
 /// The kept file. Of several processes that make it at once, all use the first one's.

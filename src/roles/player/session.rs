@@ -1,0 +1,316 @@
+//! A session with hubs, with a window or without: it does one thing at a time, as it is ordered, and says how it goes.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use async_channel::{Receiver, Sender, bounded};
+use smol::future::or;
+
+use super::memory::Memory;
+use super::view::{Place, View};
+use crate::endpoint::Endpoint;
+use crate::fault;
+use crate::greet::printable;
+use crate::link::Link;
+use crate::lock::lock;
+use crate::message::{Hello, Message, Side, Visit, Welcome};
+use crate::retry::Retry;
+use crate::roles::calls::{dial_telling, hello};
+use crate::roles::neighbours::Neighbours;
+use crate::roles::{Job, output};
+use crate::stop::Stop;
+use crate::word::{Talk, Word};
+
+/// Words that wait, from the hub and to it.
+const WORDS: usize = 64;
+
+/// Where somebody goes, and as whom.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its name, where it has one, is a stream's.
+    pub to: Endpoint,
+    pub user: Option<String>,
+    pub rung: String,
+}
+
+/// What the user wants.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// To be nowhere.
+    Rest,
+    /// To see what there is.
+    Look(Call),
+    /// To watch a stream or a video.
+    Watch(Call),
+    /// To stream a source; in another's place, if that must be.
+    Stream(Call, String, bool),
+    /// To say something where they are.
+    Tell(Word),
+}
+
+/// Makes the output that shows a stream.
+pub type Show = Box<dyn Fn(Arc<Session>) -> output::Output + Send + Sync>;
+
+pub struct Session {
+    pub job: Arc<Job>,
+    view: Mutex<View>,
+    orders: Receiver<Order>,
+    /// Rings when there is something new to see.
+    ring: Box<dyn Fn() + Send + Sync>,
+    pub show: Show,
+    /// A person looks on, who will want something else when this is over or refused.
+    pub attended: bool,
+}
+
+/// How something ended that was done with a link.
+pub enum End {
+    Over(String),
+    Left(String),
+    Stopped,
+    Broken(String),
+}
+
+/// What is done in a room: watching or streaming.
+pub trait Stay {
+    fn hello(&self) -> Hello;
+    /// Nothing is left to do.
+    fn is_over(&self) -> bool;
+    fn with(
+        &self,
+        link: Link,
+        welcome: Welcome,
+        leave: &Stop,
+        talk: Option<&Talk>,
+    ) -> impl Future<Output = Result<End>>;
+}
+
+impl Session {
+    pub fn new(
+        job: &Arc<Job>,
+        orders: Receiver<Order>,
+        (ring, show): (Box<dyn Fn() + Send + Sync>, Show),
+        attended: bool,
+    ) -> Arc<Session> {
+        Arc::new(Session { job: job.clone(), view: Mutex::default(), orders, ring, show, attended })
+    }
+
+    pub fn view(&self) -> View {
+        lock(&self.view).clone()
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut View)) {
+        change(&mut lock(&self.view));
+        (self.ring)();
+    }
+
+    /// Does what it is told, one thing after the other, until the job ends.
+    pub async fn run(self: Arc<Self>, mut order: Order) {
+        while !self.job.stop.said() {
+            order = match order {
+                Order::Look(call) => self.look(call).await,
+                Order::Watch(call) => self.clone().watch(call).await,
+                Order::Stream(call, source, take_over) => self.clone().stream(call, source, take_over).await,
+                Order::Rest => {
+                    self.change(|view| *view = View { error: view.error.take(), ..View::default() });
+                    or(self.look_around(), or(self.ordered(None), self.stopped())).await
+                }
+                Order::Tell(_) => or(self.ordered(None), self.stopped()).await, // nobody is there who would hear it
+            };
+        }
+    }
+
+    /// Shows which hubs announce themselves.
+    async fn look_around<T>(&self) -> T {
+        match Neighbours::look() {
+            Ok(mut hubs) => {
+                while let Some(neighbours) = hubs.next().await {
+                    self.change(|view| view.neighbours = neighbours);
+                }
+            }
+            Err(error) => log::debug!("{}", fault::line(&error)), // there may be no network that could tell
+        }
+        std::future::pending().await
+    }
+
+    /// Shows what there is, until something else is wanted.
+    async fn look(&self, call: Call) -> Order {
+        self.change(|view| *view = View { error: view.error.take(), ..View::at(Place::Hall) });
+        let looking = async {
+            loop {
+                let browse = hello(Side::Browse, None);
+                let mut link = match self.call(&call, &browse, &mut false).await {
+                    Ok(Some((link, _))) => link,
+                    Ok(None) => return Order::Rest,
+                    Err(error) => return self.refused(error, Order::Rest),
+                };
+                self.arrived(&call);
+                while let Ok(Some(message)) = link.rx.recv().await {
+                    if let Message::Word(word @ Word::Hall(_)) = message {
+                        self.change(|view| view.hear(word));
+                    }
+                }
+                self.change(|view| view.notice = Some("the hub has gone: it is called again".to_string()));
+                self.job.stop.pause(Retry::default().delay()).await;
+            }
+        };
+        or(looking, or(self.ordered(None), self.stopped())).await
+    }
+
+    /// Stays in a room until something else is wanted; what that is.
+    pub async fn stay<S: Stay>(&self, call: &Call, stay: &S, leave: &Stop) -> Order {
+        let ((heard, words), (say, told)) = (bounded(WORDS), bounded(WORDS));
+        let talk = call.user.is_some().then_some(Talk { heard, told });
+        let hearing = async {
+            while let Ok(word) = words.recv().await {
+                self.hear(word);
+            }
+            std::future::pending().await
+        };
+        let stopping = async {
+            self.job.stop.heard().await;
+            leave.say();
+            std::future::pending().await
+        };
+        let mut staying = pin!(or(self.visits(call, stay, leave, talk.as_ref()), or(hearing, stopping)));
+        let ordered = async { Err(self.ordered(Some(&say)).await) };
+        match or(ordered, async { Ok((&mut staying).await) }).await {
+            Ok(next) => next,
+            Err(next) => {
+                leave.say();
+                staying.await;
+                next
+            }
+        }
+    }
+
+    /// Calls, and calls again when the link breaks; what is to be done when that is over.
+    async fn visits<S: Stay>(&self, call: &Call, stay: &S, leave: &Stop, talk: Option<&Talk>) -> Order {
+        let back = || if self.attended { Order::Look(call.clone()) } else { Order::Rest };
+        let (mut been, mut sent_off) = (false, false);
+        let mut retry = Retry::default();
+        while !leave.said() && !stay.is_over() {
+            let mut failed = false;
+            let left = async {
+                leave.heard().await;
+                Ok(None)
+            };
+            let greeted = or(self.call(call, &stay.hello(), &mut failed), left).await;
+            let (link, welcome) = match greeted {
+                Ok(Some(greeted)) => greeted,
+                Ok(None) => break,
+                // The hub is back, but not the stream yet; or it has not noticed that we were gone.
+                Err(error) if been && (failed || !sent_off) => {
+                    self.change(|view| view.notice = Some(format!("{}: calling again", fault::line(&error))));
+                    or(self.job.stop.pause(retry.delay()), leave.heard()).await;
+                    sent_off = false;
+                    continue;
+                }
+                Err(error) => return self.refused(error, back()),
+            };
+            (been, retry) = (true, Retry::default());
+            self.arrived(call);
+            let ended = stay.with(link, welcome, leave, talk).await;
+            sent_off = matches!(ended, Ok(End::Left(_)));
+            let notice = match ended {
+                Ok(End::Stopped) => break,
+                Ok(End::Over(reason)) => {
+                    log::info!("{} is over: {reason}", call.to);
+                    self.change(|view| view.error = Some(format!("the stream is over: {reason}")));
+                    self.ends();
+                    return back();
+                }
+                Ok(End::Left(reason)) => format!("{} says good bye: {reason}", call.to),
+                Ok(End::Broken(reason)) => format!("{} is gone: {reason}", call.to),
+                Err(error) => return self.refused(error, back()),
+            };
+            log::warn!("{notice}: calling again");
+            self.change(|view| view.notice = Some(format!("{notice}: calling again")));
+            or(self.job.stop.pause(retry.delay()), leave.heard()).await; // not in circles, whoever it is
+        }
+        self.ends();
+        back()
+    }
+
+    /// Calls until somebody answers, and shows what it waits for; `failed`: the first call was in vain.
+    async fn call(&self, call: &Call, hello: &Hello, failed: &mut bool) -> Result<Option<(Link, Welcome)>> {
+        let rung = self.view().chosen.or_else(|| hello.visit.rung.clone());
+        let visit = Visit { user: call.user.clone(), rung, ..hello.visit.clone() };
+        let hello = Hello { visit, ..hello.clone() };
+        dial_telling(&self.job, &call.to, &hello, |error| {
+            let text = format!("waiting for {}: {}", call.to, fault::line(error));
+            match std::mem::replace(failed, true) {
+                false => log::info!("{text}"),
+                true => log::debug!("{text}"),
+            }
+            self.change(|view| view.notice = Some(text));
+        })
+        .await
+    }
+
+    fn arrived(&self, call: &Call) {
+        log::info!("connected to {}", call.to);
+        self.change(|view| view.notice = None);
+        if self.attended {
+            let hub = Endpoint { name: None, ..call.to.clone() };
+            Memory { address: Some(hub.to_string()), user: call.user.clone() }.keep();
+        }
+    }
+
+    /// What was refused is shown to whoever looks on; else it is the end.
+    pub fn refused(&self, error: anyhow::Error, back: Order) -> Order {
+        if self.attended {
+            log::warn!("{}", fault::line(&error));
+            self.change(|view| view.error = Some(fault::line(&error)));
+        } else {
+            self.job.fail(error);
+        }
+        back
+    }
+
+    fn ends(&self) {
+        if !self.attended {
+            self.job.stop.say();
+        }
+    }
+
+    fn hear(&self, word: Word) {
+        match &word {
+            Word::Said(said) => {
+                let to = said.to.as_ref().map_or(String::new(), |to| format!(" → {}", printable(to)));
+                log::info!("{}{to}: {}", printable(&said.from), printable(&said.text));
+            }
+            Word::Told { text } => log::info!("{}", printable(text)),
+            Word::Rung { rung, auto, why } => {
+                let why = if why.is_empty() { String::new() } else { format!(": {}", printable(why)) };
+                log::info!("watching {}{}{why}", printable(rung), if *auto { " (auto)" } else { "" });
+                self.job.board.whole().rung = Some(printable(rung));
+            }
+            Word::Room(room) => self.job.board.whole().viewers = Some(room.count),
+            _ => {}
+        }
+        self.change(|view| view.hear(word));
+    }
+
+    /// The next order that ends what is done now; words go where `say` leads.
+    async fn ordered(&self, say: Option<&Sender<Word>>) -> Order {
+        loop {
+            let order = self.orders.recv().await;
+            if let Ok(Order::Tell(Word::Choose { rung })) = &order {
+                self.change(|view| view.chosen = Some(rung.clone()));
+            }
+            match (order, say) {
+                (Ok(Order::Tell(word)), Some(say)) => _ = say.try_send(word), // nobody talks so fast that it were full
+                (Ok(Order::Tell(_)), None) => {}
+                (Ok(order), _) => return order,
+                (Err(_), _) => std::future::pending().await, // whoever gave orders has gone
+            }
+        }
+    }
+
+    async fn stopped(&self) -> Order {
+        self.job.stop.heard().await;
+        Order::Rest
+    }
+}

@@ -1,0 +1,88 @@
+//! What there is to watch at a hub.
+
+use super::super::session::{Call, Order};
+use super::super::view::View;
+use super::{Face, style};
+use crate::devices::window::controls::egui::{CentralPanel, Frame, Margin, RichText, ScrollArea, Ui};
+use crate::endpoint::{self, Endpoint};
+use crate::greet::printable;
+use crate::word::{Live, Video};
+
+impl Face {
+    pub fn draw_hall(&mut self, ui: &mut Ui, view: &View) {
+        let hub = Endpoint { name: None, ..self.call.to.clone() };
+        let left = self.draw_bar(ui, "< Back", |ui, _| {
+            ui.label(RichText::new(hub.to_string()).strong());
+        });
+        self.draw_trouble(ui, view);
+        let mut chosen = None;
+        let page = Frame::NONE.fill(style::PAGE).inner_margin(Margin::symmetric(24, 14));
+        CentralPanel::default().frame(page).show(ui, |ui| {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| match &view.hall {
+                None => _ = ui.label(style::quiet("looking what there is …")),
+                Some(hall) => {
+                    ui.heading("Live now");
+                    if hall.streams.is_empty() {
+                        ui.label(style::quiet("Nobody streams now. It is shown here as soon as somebody does."));
+                    }
+                    for live in &hall.streams {
+                        if self.draw_offer(ui, &live.name, &about(live)) {
+                            chosen = Some(live.name.clone());
+                        }
+                    }
+                    if !hall.videos.is_empty() {
+                        ui.add_space(12.0);
+                        ui.heading("Videos");
+                    }
+                    for video in &hall.videos {
+                        let title = if video.title.is_empty() { &video.name } else { &video.title };
+                        if self.draw_offer(ui, title, &length(video)) {
+                            chosen = Some(video.name.clone());
+                        }
+                    }
+                }
+            });
+        });
+        if let Some(name) = chosen.and_then(|name| endpoint::check_name(&name).ok()) {
+            self.order(Order::Watch(Call { to: Endpoint { name: Some(name), ..hub }, ..self.call.clone() }));
+        } else if left {
+            self.order(Order::Rest);
+        }
+    }
+
+    /// A row that is pressed; the first one waits for Enter.
+    fn draw_offer(&mut self, ui: &mut Ui, title: &str, quiet: &str) -> bool {
+        let row = style::row(ui, &printable(title), quiet);
+        if !std::mem::replace(&mut self.offered, true) {
+            row.request_focus();
+        }
+        row.clicked()
+    }
+}
+
+fn about(live: &Live) -> String {
+    let watching = match live.viewers {
+        0 => "nobody watches".to_string(),
+        1 => "1 viewer".to_string(),
+        n => format!("{n} viewers"),
+    };
+    let size = live.size.as_deref().map_or(String::new(), |size| format!("{}, ", printable(size)));
+    format!("by {} · {size}{:.0} fps · {watching}", printable(&live.streamer), live.fps)
+}
+
+fn length(video: &Video) -> String {
+    match (&video.failed, video.preparing) {
+        (Some(why), _) => format!("cannot be watched: {}", printable(why)),
+        (None, Some(done)) => format!("{} · being prepared, {:.0} %", clock(video.seconds), done * 100.0),
+        (None, None) => format!("{} · {}", clock(video.seconds), printable(&video.rungs.join(", "))),
+    }
+}
+
+/// 1:02:03, or 2:03.
+pub fn clock(seconds: f64) -> String {
+    let all = seconds.clamp(0.0, 1e8) as u64;
+    match (all / 3600, all / 60 % 60, all % 60) {
+        (0, m, s) => format!("{m}:{s:02}"),
+        (h, m, s) => format!("{h}:{m:02}:{s:02}"),
+    }
+}

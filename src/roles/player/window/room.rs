@@ -1,0 +1,139 @@
+//! A room: the picture, the bars around it, and what goes on at its side.
+
+use super::super::session::Order;
+use super::super::view::{Place, View};
+use super::hall::clock;
+use super::{Face, chat, figures, style};
+use crate::devices::window::controls::egui::{
+    Align, CentralPanel, CursorIcon, Event, Frame, Key, Label, Layout, Margin, Modifiers, Panel, Rect, RichText,
+    ScrollArea, Slider, Ui,
+};
+use crate::greet::printable;
+use crate::word::{At, Word};
+
+const SIDE: f32 = 340.0;
+
+impl Face {
+    /// Draws it; where the picture goes.
+    pub fn draw_room(&mut self, ui: &mut Ui, view: &View) -> Option<Rect> {
+        self.figures.look(&self.session.job.board);
+        self.take_keys(ui, view);
+        if self.full_screen {
+            ui.ctx().set_cursor_icon(CursorIcon::None);
+            self.draw_trouble(ui, view);
+            return Some(self.draw_stage(ui, view));
+        }
+        let left = self.draw_bar(ui, "< Leave", |ui, face| face.draw_heading(ui, view));
+        if left {
+            self.order(Order::Look(self.call.clone()));
+        }
+        self.draw_trouble(ui, view);
+        let side = Frame::NONE.fill(style::PANEL).inner_margin(Margin::same(12));
+        Panel::right("side").resizable(false).exact_size(SIDE).frame(side).show(ui, |ui| {
+            self.figures.draw(ui);
+            ui.add_space(4.0);
+            let most = ui.available_height() * 0.3;
+            ScrollArea::vertical().id_salt("guests").max_height(most).show(ui, |ui| figures::guests(ui, view));
+            ui.separator();
+            self.draw_chat(ui, view);
+        });
+        if view.place == Place::Watching {
+            Panel::bottom("rungs")
+                .frame(style::bar())
+                .show_separator_line(false)
+                .show(ui, |ui| self.draw_rungs(ui, view));
+        }
+        if let Some(at) = &view.at {
+            Panel::bottom("seek").frame(style::bar()).show_separator_line(false).show(ui, |ui| self.draw_seek(ui, at));
+        }
+        Some(self.draw_stage(ui, view))
+    }
+
+    fn draw_heading(&mut self, ui: &mut Ui, view: &View) {
+        ui.label(RichText::new(printable(&self.room_name(view))).strong().size(17.0));
+        let streamer = view.room.streamer.as_ref();
+        let by = match (view.place, streamer, &view.at) {
+            (Place::Streaming, ..) => "you stream".to_string(),
+            (_, Some(guest), _) => format!("by {}", printable(&guest.name)),
+            (_, None, Some(_)) => "from the library".to_string(),
+            (_, None, None) => "waiting for somebody to stream".to_string(),
+        };
+        let size = self.session.job.board.whole().size;
+        let size = size.map_or(String::new(), |(width, height)| format!(" · {width}x{height}"));
+        ui.label(style::quiet(by + &size));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            self.full_screen |= ui.button("Full screen").on_hover_text("f or F11").clicked();
+        });
+    }
+
+    fn draw_rungs(&mut self, ui: &mut Ui, view: &View) {
+        ui.horizontal(|ui| {
+            ui.label(style::quiet("Quality"));
+            let rung = view.rung.as_ref();
+            let auto = rung.is_some_and(|rung| rung.auto);
+            // A video has no rung of this name: its best one is the source's.
+            let best = view.room.rungs.first().filter(|_| rung.is_some_and(|rung| rung.name == "source"));
+            let watched = best.or(rung.map(|rung| &rung.name)).filter(|_| !auto).map_or("auto", String::as_str);
+            let all = std::iter::once("auto").chain(view.room.rungs.iter().map(String::as_str));
+            for name in all {
+                if style::choice(ui, name == watched, &printable(name)).clicked() {
+                    self.call.rung = name.to_string(); // in other rooms too
+                    self.order(Order::Tell(Word::Choose { rung: name.to_string() }));
+                }
+            }
+            if let Some(rung) = rung.filter(|_| auto) {
+                let why = if rung.why.is_empty() { String::new() } else { format!(": {}", rung.why) };
+                ui.add(Label::new(style::quiet(format!("now {}{why}", rung.name))).truncate());
+            }
+        });
+    }
+
+    fn draw_seek(&mut self, ui: &mut Ui, at: &At) {
+        ui.horizontal(|ui| {
+            if ui.button(if at.paused { "Play" } else { "Pause" }).clicked() {
+                self.order(Order::Tell(Word::Pause { paused: !at.paused }));
+            }
+            ui.label(clock(at.position));
+            let end = clock(at.duration);
+            ui.spacing_mut().slider_width = (ui.available_width() - 70.0).max(40.0);
+            let mut to = at.position;
+            let slider =
+                ui.add(Slider::new(&mut to, 0.0..=at.duration.clamp(0.1, 1e8)).show_value(false).trailing_fill(true));
+            if slider.changed() {
+                self.order(Order::Tell(Word::Seek { to }));
+            }
+            ui.label(style::quiet(end));
+        });
+    }
+
+    fn draw_stage(&mut self, ui: &mut Ui, view: &View) -> Rect {
+        let stage = CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
+            let area = ui.max_rect();
+            if !view.picture {
+                let text = view.notice.as_deref().unwrap_or("waiting for the first picture");
+                ui.centered_and_justified(|ui| ui.label(style::quiet(text)));
+            }
+            area
+        });
+        stage.inner
+    }
+
+    fn take_keys(&mut self, ui: &mut Ui, view: &View) {
+        let pressed = |key| ui.input_mut(|input| input.consume_key(Modifiers::NONE, key));
+        self.full_screen ^= pressed(Key::F11);
+        if self.full_screen && pressed(Key::Escape) {
+            self.full_screen = false;
+        }
+        if ui.ctx().text_edit_focused() {
+            return;
+        }
+        self.full_screen ^= pressed(Key::F);
+        if !self.full_screen && pressed(Key::C) {
+            ui.memory_mut(|memory| memory.request_focus(chat::field()));
+            ui.input_mut(|input| input.events.retain(|event| !matches!(event, Event::Text(_)))); // it is no letter here
+        }
+        if let Some(at) = view.at.as_ref().filter(|_| style::nothing_focused(ui) && pressed(Key::Space)) {
+            self.order(Order::Tell(Word::Pause { paused: !at.paused }));
+        }
+    }
+}
