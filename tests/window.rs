@@ -3,7 +3,7 @@
 //! Needs Xvfb, xdotool and ImageMagick's `import`. Without the usual harness, as SDL wants the main thread: this
 //! program starts a virtual screen and then itself once for each test, with that screen as its display.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,6 @@ const CHOSEN: &str = "VSTREAM_WINDOW_TEST";
 
 /// Longer than all that the script of one test waits for: SDL that hangs is a failure too.
 const HUNG: Duration = Duration::from_secs(120);
-/// Small programs that give windows a frame and let them fill the screen; one of them is enough.
-const MANAGERS: [&str; 5] = ["openbox", "jwm", "icewm", "xfwm4", "metacity"];
 
 const TESTS: [(&str, fn()); 8] = [
     ("colours_and_letterbox", || play(colours_script)),
@@ -166,7 +164,7 @@ fn colours_script(feed: &Feed) {
     keep("waiting");
     show(feed, 0, &patches(640, 360));
     let title = || tool("xdotool", &["getwindowname", &window.to_string()]);
-    until("the title", || title().trim() == "live 640x360 – vstream");
+    until("the title", || title().trim() == "live 640x360 - vstream");
     compare(window, (640, 360), (640, 360), (0, 0, 640, 360));
     for (size, (x, y, w, h)) in [((701, 523), (0, 64, 701, 394)), ((900, 301), (182, 0, 535, 301))] {
         let [id, w_text, h_text] = [window as usize, size.0, size.1].map(|n| n.to_string());
@@ -211,13 +209,11 @@ fn keys_script(feed: &Feed) {
 
 /// It is the window manager that makes a window full; without one this is skipped.
 fn full_screen() {
-    let Some(manager) = MANAGERS.into_iter().find(|name| found(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "CI must have a window manager, one of {}", MANAGERS.join(", "));
-        return println!("skipped: needs a window manager, one of {}", MANAGERS.join(", "));
+    let Some(mut manager) = screen::manager() else {
+        let wanted = screen::MANAGERS.join(", ");
+        assert!(std::env::var_os("CI").is_none(), "CI must have a window manager, one of {wanted}");
+        return println!("skipped: needs a window manager, one of {wanted}");
     };
-    let mut manager = Command::new(manager).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    let ready = || tool("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]).contains("window id");
-    until("the window manager", ready);
     act(|feed| {
         let window = window();
         show(feed, 0, &patches(640, 360));

@@ -49,7 +49,7 @@ pub fn run(stream: &str, screen: Screen, stop: &Stop) -> Result<End> {
     video.text_input().stop(); // no input method may take the keys
     let _ringing = Ringing::new(&sdl, screen.shared.clone(), stop)?;
     let mut events = sdl.event_pump().map_err(no_window)?;
-    let canvas = open_canvas(&video, &format!("{stream} – vstream"), SIZE)?;
+    let canvas = open_canvas(&video, &format!("{stream} - vstream"), SIZE)?;
     let mut window = Window {
         painter: Painter::new(canvas),
         video,

@@ -4,7 +4,8 @@ use anyhow::Result;
 use egui_sdl2::EguiCanvas;
 pub use egui_sdl2::egui;
 use sdl2::EventPump;
-use sdl2::event::Event;
+use sdl2::event::{Event, WindowEvent};
+use sdl2::keyboard::Keycode;
 use sdl2::pixels::Color;
 use sdl2::rect::Rect;
 use sdl2::video::FullscreenType;
@@ -39,7 +40,8 @@ pub fn run(screen: Screen, stop: &Stop, face: &mut dyn Face) -> Result<End> {
     let mut events = sdl.event_pump().map_err(no_window)?;
     let canvas = open_canvas(&video, "vstream", SIZE)?;
     let egui = EguiCanvas::new(&canvas);
-    let mut window = Window { painter: Painter::new(canvas), egui, screen, asked: Asked::default() };
+    let mut window =
+        Window { painter: Painter::new(canvas), egui, screen, asked: Asked::default(), held: None, hidden: false };
     window.live(&mut events, stop, face)
 }
 
@@ -48,6 +50,29 @@ struct Window {
     egui: EguiCanvas,
     screen: Screen,
     asked: Asked,
+    /// A key that waits for the next drawing.
+    held: Option<Event>,
+    /// Minimised: nobody sees what is drawn.
+    hidden: bool,
+}
+
+/// The keys that came since the last drawing. What a key does to the focus is known when it was drawn, and the next key
+/// goes where the focus is then; only letters that are written come together.
+#[derive(Default)]
+struct Keys {
+    typing: bool,
+    some: bool,
+    moved: bool,
+}
+
+impl Keys {
+    fn must_wait(&mut self, event: &Event) -> bool {
+        let Event::KeyDown { keycode: Some(key), .. } = event else { return false };
+        let moves = !self.typing || matches!(*key, Keycode::TAB | Keycode::RETURN | Keycode::ESCAPE);
+        let waits = self.moved || (self.some && moves);
+        (self.some, self.moved) = (true, moves);
+        waits
+    }
 }
 
 impl Window {
@@ -57,18 +82,27 @@ impl Window {
             if stop.said() {
                 return Ok(End::Stopped);
             }
-            let asked = self.draw(face)?;
-            if asked.quit {
-                stop.say();
-                return Ok(End::Quit);
+            if !self.hidden {
+                let asked = self.draw(face)?;
+                if asked.quit {
+                    stop.say();
+                    return Ok(End::Quit);
+                }
+                self.answer(asked);
             }
-            self.answer(asked);
             let next = self.egui.repaint_delay().min(SLEEP_MAX);
-            let first = events.wait_event_timeout(next.as_micros().div_ceil(1000) as u32);
+            let wait = || events.wait_event_timeout(next.as_micros().div_ceil(1000) as u32);
+            let first = self.held.take().or_else(wait);
+            let typing = self.egui.ctx.text_edit_focused();
+            let mut keys = Keys { typing, ..Keys::default() };
             for event in first.into_iter().chain(events.poll_iter()) {
                 if matches!(event, Event::Quit { .. }) {
                     stop.say();
                     return Ok(End::Quit);
+                }
+                if keys.must_wait(&event) {
+                    self.held = Some(event);
+                    break;
                 }
                 self.take(&event);
             }
@@ -76,9 +110,16 @@ impl Window {
     }
 
     fn take(&mut self, event: &Event) {
-        if matches!(event, Event::RenderTargetsReset { .. } | Event::RenderDeviceReset { .. }) {
-            self.painter.forget();
-            self.egui = EguiCanvas::new(&self.painter.canvas);
+        match event {
+            Event::RenderTargetsReset { .. } | Event::RenderDeviceReset { .. } => {
+                self.painter.forget();
+                self.egui = EguiCanvas::new(&self.painter.canvas);
+            }
+            Event::Window { win_event: WindowEvent::Minimized | WindowEvent::Hidden, .. } => self.hidden = true,
+            Event::Window { win_event: WindowEvent::Restored | WindowEvent::Shown | WindowEvent::Exposed, .. } => {
+                self.hidden = false;
+            }
+            _ => {}
         }
         let _ = self.egui.on_event(&self.painter.canvas, event); // what it does not want, nobody does
     }
@@ -124,4 +165,30 @@ fn pixels(area: egui::Rect, scale: f32) -> Option<Rect> {
     let (at, size) = (area.min * scale, area.size() * scale);
     let some = size.x >= 1.0 && size.y >= 1.0;
     some.then(|| Rect::new(at.x as i32, at.y as i32, size.x as u32, size.y as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the keys wait for a drawing between them.
+    fn waits(typing: bool, keys: &[Keycode]) -> Vec<bool> {
+        let mut since = Keys { typing, ..Keys::default() };
+        let event = |key: &Keycode| Event::KeyDown {
+            timestamp: 0,
+            window_id: 0,
+            keycode: Some(*key),
+            scancode: None,
+            keymod: sdl2::keyboard::Mod::NOMOD,
+            repeat: false,
+        };
+        keys.iter().map(|key| since.must_wait(&event(key))).collect()
+    }
+
+    #[test]
+    fn letters_come_together_and_keys_that_move_the_focus_alone() {
+        assert_eq!(waits(true, &[Keycode::A, Keycode::B, Keycode::TAB]), [false, false, true]);
+        assert_eq!(waits(true, &[Keycode::TAB, Keycode::A]), [false, true]);
+        assert_eq!(waits(false, &[Keycode::C, Keycode::H]), [false, true]);
+    }
 }

@@ -146,7 +146,7 @@ impl State {
         if self.title.as_ref().is_some_and(|old| old.size == size && at.since(old.written) < TITLE) {
             return None;
         }
-        let text = format!("{} – vstream", self.headline(at));
+        let text = format!("{} - vstream", self.headline(at));
         let changed = self.title.as_ref().is_none_or(|old| old.text != text);
         self.title = Some(Title { text: text.clone(), size, written: at });
         changed.then_some(text)
@@ -280,17 +280,17 @@ mod tests {
         feed.waiting("waiting for tcp://x:9000");
         assert!(state.take(t(0)));
         assert_eq!(state.labels()[0].1, ["waiting for tcp://x:9000"]);
-        assert_eq!((state.new_title(t(0)).as_deref(), state.wake(t(0))), (Some("live – vstream"), Duration::MAX));
+        assert_eq!((state.new_title(t(0)).as_deref(), state.wake(t(0))), (Some("live - vstream"), Duration::MAX));
         for i in 0..=30 {
             show(&feed, i);
             assert_eq!(turn(&mut state, t(i as i64 * 40)), Some(i));
         }
         assert!(state.labels().is_empty());
-        assert_eq!(state.new_title(t(1200)).as_deref(), Some("live 64x48 25.0 fps – vstream"));
+        assert_eq!(state.new_title(t(1200)).as_deref(), Some("live 64x48 25.0 fps - vstream"));
         assert_eq!((state.new_title(t(1900)), state.wake(t(1900))), (None, Duration::from_millis(300)));
         assert_eq!(turn(&mut state, t(4300)), None);
         assert_eq!(state.labels(), [(Place::Bottom, vec!["no picture for 3 s".to_string()])]);
-        assert_eq!(state.new_title(t(4300)).as_deref(), Some("live 64x48 – vstream"));
+        assert_eq!(state.new_title(t(4300)).as_deref(), Some("live 64x48 - vstream"));
     }
 
     #[test]
