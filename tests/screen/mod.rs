@@ -1,6 +1,10 @@
 //! A virtual screen: started by Xvfb, looked at by ImageMagick's `import`, its keys pressed by xdotool.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +26,23 @@ pub fn start() -> (Child, String) {
     (xvfb, format!(":{}", number.trim()))
 }
 
+thread_local! {
+    /// The display that this thread's tools look at, where it is not that of the process.
+    static DISPLAY: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread's tools look at this display.
+pub fn look_at(display: &str) {
+    DISPLAY.set(Some(display.to_string()));
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    DISPLAY.with_borrow(|display| display.iter().for_each(|display| _ = command.env("DISPLAY", display)));
+    command
+}
+
 pub struct Shot {
     pub width: usize,
     pub height: usize,
@@ -31,6 +52,11 @@ pub struct Shot {
 impl Shot {
     pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
         self.rgb[(y * self.width + x) * 3..][..3].try_into().expect("three bytes")
+    }
+
+    /// What is in a part of it.
+    pub fn pixels(&self, x: Range<usize>, y: Range<usize>) -> Vec<[u8; 3]> {
+        y.flat_map(|y| x.clone().map(move |x| (x, y))).map(|(x, y)| self.at(x, y)).collect()
     }
 
     /// How many white pixels there are around a point: letters.
@@ -55,7 +81,7 @@ impl Shot {
 }
 
 pub fn screenshot() -> Shot {
-    let output = Command::new("import").args(["-window", "root", "-depth", "8", "rgb:-"]).output().expect("import");
+    let output = command("import", &["-window", "root", "-depth", "8", "rgb:-"]).output().expect("import");
     assert_eq!(output.stdout.len(), SIZE.0 * SIZE.1 * 3, "{}", String::from_utf8_lossy(&output.stderr));
     Shot { width: SIZE.0, height: SIZE.1, rgb: output.stdout }
 }
@@ -71,7 +97,7 @@ pub fn keep(name: &str) {
 pub fn window() -> u64 {
     let mut id = None;
     until("a window", || {
-        let output = Command::new("xdotool").args(["search", "--onlyvisible", "--name", "vstream"]).output();
+        let output = command("xdotool", &["search", "--onlyvisible", "--name", "vstream"]).output();
         id = output.ok().and_then(|o| String::from_utf8_lossy(&o.stdout).lines().next()?.parse().ok());
         id.is_some()
     });
@@ -80,12 +106,25 @@ pub fn window() -> u64 {
     id
 }
 
+/// Small programs that give windows a frame and let them fill the screen; one of them is enough.
+pub const MANAGERS: [&str; 5] = ["openbox", "jwm", "icewm", "xfwm4", "metacity"];
+
+/// One of them, once it is ready; none where there is none.
+pub fn manager() -> Option<Child> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let name = MANAGERS.into_iter().find(found)?;
+    let manager = command(name, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    until("the window manager", || tool("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]).contains("window id"));
+    Some(manager)
+}
+
 pub fn key(name: &str) {
     tool("xdotool", &["key", name]);
 }
 
 pub fn tool(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect("the tool starts");
+    let output = command(program, arguments).output().expect("the tool starts");
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

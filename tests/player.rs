@@ -1,0 +1,285 @@
+//! The player: with hubs that are processes of their own, without a window, and in one on a virtual screen where keys
+//! are pressed.
+
+mod common;
+mod screen;
+
+use std::process::{Child, Stdio};
+
+use common::{Vstream, command, have, skip, start, vstream};
+use rustix::process::Signal;
+use screen::{keep, key, screenshot, tool, until};
+
+fn hub(args: &[&str]) -> (Vstream, String) {
+    let mut hub = vstream(&[&["hub", "--listen", "tcp://127.0.0.1:0"], args].concat());
+    let to = hub.listening();
+    (hub, to)
+}
+
+fn send(to: &str) -> Vstream {
+    let mut send = vstream(&["send", "--from", "test?size=640x360&fps=15", "--to", to]);
+    send.says("connected");
+    send
+}
+
+fn headless(args: &[&str]) -> Vstream {
+    let mut player = command(&[&["player", "--headless", "--stats", "json"], args].concat());
+    player.stdin(Stdio::piped());
+    start(player)
+}
+
+#[test]
+fn scripts_watch_and_talk() {
+    use std::io::Write;
+    let (_hub, to) = hub(&[]);
+    let talk = format!("{to}/talk");
+    let _send = send(&talk);
+    let mut anna = headless(&[&talk, "--user", "anna", "--rung", "240p"]);
+    let line = anna.stats(|line| line["rung"] == "240p" && line["viewers"] == 1 && line["fps"].as_f64() > Some(0.0));
+    assert_eq!((&line["role"], &line["stream"], &line["lost"]), (&"player".into(), &"talk".into(), &0.into()));
+    assert!(line["latency_ms"].is_number() && line["rtt_ms"].is_number(), "{line}");
+    let mut bob = headless(&[&talk, "--user", "bob"]);
+    anna.says("bob is here");
+    writeln!(bob.stdin(), "hello there").unwrap();
+    anna.says("bob: hello there");
+    // A name is taken once; a stream that is not there is told with those that are.
+    headless(&[&talk, "--user", "Bob"]).end().ended_with(4).saying("the name Bob is taken");
+    headless(&[&format!("{to}/nope")]).end().ended_with(4).saying("there is talk");
+    let totals = headless(&[&talk, "--frames", "3"]).end().ended_with(0).totals();
+    assert!(totals["frames"].as_u64() >= Some(3), "{totals}");
+}
+
+#[test]
+fn a_script_streams_to_a_hub_and_its_end_is_the_streams() {
+    let (mut hub, to) = hub(&[]);
+    let desk = format!("{to}/desk");
+    let streamer = headless(&[&desk, "--user", "cleo", "--stream", "test?size=320x240&fps=10"]);
+    hub.says("sends desk");
+    let mut viewer = headless(&[&desk]);
+    viewer.stats(|line| line["frames"].as_u64() > Some(2) && line["size"] == "320x240");
+    headless(&[&desk, "--stream", "test"]).end().ended_with(4).saying("cleo streams desk already");
+    let mut taking = headless(&[&desk, "--stream", "test", "--take-over"]);
+    taking.says("nobody may take over where everybody could");
+    taking.end().ended_with(4);
+    streamer.signal(Signal::TERM);
+    streamer.end().ended_with(0);
+    viewer.says("is over");
+    viewer.end().ended_with(0);
+}
+
+#[test]
+fn a_hub_that_comes_back_has_its_guests_again() {
+    let (hub, to) = hub(&[]);
+    let talk = format!("{to}/talk");
+    let mut sending = send(&talk);
+    let mut viewer = headless(&[&talk, "--user", "eve"]);
+    viewer.says("eve is here");
+    hub.signal(Signal::KILL);
+    viewer.says("calling again");
+    let _again = vstream(&["hub", "--listen", &to]);
+    sending.says("connected");
+    viewer.says("eve is here");
+}
+
+#[test]
+fn what_cannot_be_is_told_at_once() {
+    vstream(&["player", "--headless", "--rung", "7"]).end().ended_with(2).saying("a rung is auto, source, or a size");
+    vstream(&["player", "--video", "a/b", "--headless"]).end().ended_with(2).saying("is not a stream's name");
+    let (_hub, to) = hub(&[]);
+    headless(&[&to, "--stream", "/nowhere.mp4"]).end().ended_with(3).saying("/nowhere.mp4");
+    let mut send = vstream(&["send", "--listen", "tcp://127.0.0.1:0", "--from", "test"]);
+    headless(&[&send.listening(), "--video", "film"]).end().ended_with(4).saying("there is no stream film here");
+}
+
+/// A hub with a small video of half a minute, ready to be watched, which moves all the time.
+fn hub_with_film() -> Option<(Vstream, String, tempfile::TempDir)> {
+    if !have("ffmpeg") {
+        return None;
+    }
+    let films = tempfile::tempdir().unwrap();
+    let film = films.path().join("film.mp4");
+    let coder = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+    let source = ["-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=2:d=30"];
+    common::output("ffmpeg", &[&source[..], &coder, &[film.to_str().unwrap()]].concat());
+    let (hub, to) = hub(&["--rungs", "240p", "--prepare", "--library", films.path().to_str().unwrap()]);
+    Some((hub, to, films))
+}
+
+#[test]
+fn scripts_watch_videos() {
+    let Some((_hub, to, _films)) = hub_with_film() else { return };
+    let totals = headless(&[&to, "--video", "film", "--rung", "240p", "--frames", "2"]).end().ended_with(0).totals();
+    assert_eq!((&totals["stream"], &totals["size"]), (&"film".into(), &"160x120".into()));
+    headless(&[&to, "--video", "other"]).end().ended_with(4);
+}
+
+// In a window
+
+/// A screen with a window manager, and a player on it.
+struct Desk {
+    xvfb: Child,
+    manager: Child,
+    player: Vstream,
+    window: u64,
+    _state: tempfile::TempDir,
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        for child in [&mut self.manager, &mut self.xvfb] {
+            let _ = child.kill().and_then(|()| child.wait()); // it may have ended by itself
+        }
+    }
+}
+
+fn desk(args: &[&str]) -> Option<Desk> {
+    if !["Xvfb", "xdotool", "import", "xprop"].into_iter().all(have) {
+        return None;
+    }
+    let (xvfb, display) = screen::start();
+    screen::look_at(&display);
+    let Some(manager) = screen::manager() else {
+        skip("no small window manager on this machine");
+        return None;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let mut player = command(&[&["player", "--stats", "json"], args].concat());
+    player.env("DISPLAY", &display).env("XDG_STATE_HOME", state.path()).env_remove("WAYLAND_DISPLAY");
+    let player = start(player);
+    Some(Desk { xvfb, manager, player, window: screen::window(), _state: state })
+}
+
+impl Desk {
+    fn titled(&self, title: &str) {
+        let id = self.window.to_string();
+        until(title, || tool("xdotool", &["getwindowname", &id]).trim() == title);
+    }
+
+    /// Writes into the field that has the focus, in place of what stands there.
+    fn write(&self, text: &str) {
+        key("ctrl+a");
+        tool("xdotool", &["type", "--delay", "15", text]);
+    }
+
+    fn remembered(&self) -> String {
+        std::fs::read_to_string(self._state.path().join("vstream/player.json")).unwrap_or_default()
+    }
+}
+
+/// Whether there is a picture at a point of the screen: the test card's first bar is white.
+fn white(x: usize, y: usize) -> bool {
+    screenshot().at(x, y).iter().all(|&v| v > 200)
+}
+
+#[test]
+fn by_keyboard_alone() {
+    let (_hub, to) = hub(&["--rungs", "240p"]);
+    let _send = send(&format!("{to}/talk"));
+    let mut bob = headless(&[&format!("{to}/talk"), "--user", "bob"]);
+    bob.says("bob is here");
+    let Some(mut desk) = desk(&[]) else { return };
+    desk.titled("vstream");
+    desk.write(&to);
+    key("Tab");
+    desk.write("anna");
+    keep("player-login");
+    key("Return");
+    desk.player.says("connected");
+    // The first stream has the focus as soon as it is listed.
+    let entered = || {
+        key("Return");
+        tool("xdotool", &["getwindowname", &desk.window.to_string()]).trim() == "talk - vstream"
+    };
+    keep("player-hall");
+    until("the room", entered);
+    bob.says("anna is here");
+    assert_eq!(desk.remembered().trim(), format!(r#"{{"address":"{to}","user":"anna"}}"#));
+    key("c");
+    tool("xdotool", &["type", "hello from a window"]);
+    key("Return");
+    bob.says("anna: hello from a window");
+    desk.player.says("anna: hello from a window");
+    // After the chat come the rungs, once the hub has told them: auto, source, 240p.
+    desk.player.stats(|line| line["viewers"].is_number());
+    for _ in 0..3 {
+        key("Tab");
+    }
+    key("Return");
+    while desk.player.says("watching 240p").contains("auto") {}
+    keep("player-room");
+    let left = (3, screen::SIZE.1 / 2 - 200);
+    assert!(!white(left.0, left.1), "the window does not fill the screen");
+    key("f");
+    until("full screen", || white(left.0, left.1));
+    keep("player-full");
+    key("Escape");
+    until("the window again", || !white(left.0, left.1));
+    key("Escape");
+    bob.says("anna has left");
+    desk.titled("vstream");
+    key("ctrl+q");
+    desk.player.says(r#""final":true"#);
+}
+
+#[test]
+fn the_window_says_what_went_wrong_and_calls_again() {
+    let (hub, to) = hub(&[]);
+    let talk = format!("{to}/talk");
+    let mut sending = send(&talk);
+    let Some(mut desk) = desk(&[&talk, "--user", "dan"]) else { return };
+    desk.titled("talk - vstream");
+    desk.player.says("dan is here");
+    hub.signal(Signal::KILL);
+    desk.player.says("calling again");
+    keep("player-called-again");
+    let again = vstream(&["hub", "--listen", &to]);
+    sending.says("connected");
+    desk.player.says("dan is here");
+    // Its sender ends: back to the list, which says why.
+    sending.signal(Signal::TERM);
+    desk.titled("vstream");
+    keep("player-over");
+    drop(again);
+}
+
+#[test]
+fn the_window_streams() {
+    let (mut hub, to) = hub(&[]);
+    let Some(mut desk) = desk(&[&format!("{to}/desk"), "--user", "cleo", "--stream", "test?size=640x360&fps=15"])
+    else {
+        return;
+    };
+    hub.says("sends desk");
+    desk.titled("desk - vstream");
+    let mut viewer = headless(&[&format!("{to}/desk"), "--user", "vera"]);
+    viewer.stats(|line| line["frames"].as_u64() > Some(3));
+    desk.player.says("vera is here");
+    keep("player-streams");
+    key("Escape");
+    viewer.says("is over");
+}
+
+#[test]
+fn a_video_rests_and_goes_on() {
+    let Some((_hub, to, _films)) = hub_with_film() else { return };
+    let Some(mut desk) = desk(&[&to, "--video", "film", "--user", "finn", "--rung", "source"]) else { return };
+    desk.titled("film - vstream");
+    desk.player.says("finn is here");
+    let picture = || screenshot().within(desk.window).pixels(10..700, 120..480);
+    let moves = || {
+        let before = picture();
+        let changed = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        while std::time::Instant::now() < changed {
+            if picture() != before {
+                return true;
+            }
+        }
+        false
+    };
+    until("a picture that moves", moves);
+    key("space");
+    until("a picture that rests", || !moves());
+    keep("player-video");
+    key("space");
+    until("a picture that moves again", moves);
+}
