@@ -44,6 +44,7 @@ pub mod relay;
 mod secure;
 pub mod send;
 pub mod shape;
+mod show;
 mod signals;
 mod upstream;
 #[cfg_attr(not(feature = "window"), path = "no_window.rs")]

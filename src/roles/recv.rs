@@ -6,19 +6,17 @@ use anyhow::Result;
 use clap::Args;
 
 use super::calls::{self, listen, refuse, serve};
-use super::http::{self, HttpArgs};
-use super::output::{self, Output, OutputArgs};
+use super::http::HttpArgs;
+use super::output::OutputArgs;
 use super::secure::CertArgs;
+use super::show::Show;
 use super::upstream::Upstream;
-use super::window;
 use super::{Common, Job};
 use crate::endpoint::Endpoint;
 use crate::link::Link;
 use crate::message::{Hello, Side};
 use crate::path::Path;
-use crate::playout;
 use crate::transports::{self, Listener};
-use crate::web::views;
 
 /// Receive video and show, save or pass it on
 ///
@@ -74,47 +72,19 @@ pub fn run(args: RecvArgs) -> Result<()> {
     let path = Arc::new(Path::new(calls::hop("recv")));
     let receiver =
         Arc::new(Receiver { job: job.clone(), upstream: Arc::new(Upstream::new(&job, path, args.stay, false)) });
-    // A port in use must not cost the files of an earlier run: they are opened, and emptied, after it.
     let listener = match &args.from {
         Some(_) => None,
         None => Some(smol::block_on(listen(&job, &args.cert.on(args.listening())?))?),
     };
-    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
-    let upstream = receiver.upstream.clone();
-    let rate = Arc::new(move || upstream.about.get().and_then(|about| about.rate));
-    let mut outputs = match args.outputs.open(rate, &job.stop) {
-        Err(_) if job.stop.said() => return smol::block_on(job.ended()), // stopped while a pipe waited for its reader
-        opened => opened?,
+    let show = Show {
+        upstream: &receiver.upstream,
+        outputs: &args.outputs,
+        http: &args.http,
+        calls: args.from.as_ref(),
+        title: args.stream(),
+        counts: true,
     };
-    let listening = || job.board.whole().listening.clone().unwrap_or_default();
-    let waiting = args.from.as_ref().map_or_else(listening, Endpoint::to_string);
-    let screen = args.outputs.window(&job, &waiting, &mut outputs)?;
-    if outputs.is_empty() {
-        outputs.push(Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: playout::Mode::Off });
-    }
-    if let Some(door) = door {
-        let me = receiver.clone();
-        let subscribe = Box::new(move || me.upstream.merge.out.subscribe());
-        let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
-        http::show(&job, door, args.http.allow_origin.clone(), origin, None);
-    }
-    let outputs = output::start(&job, &receiver.upstream.merge.out, outputs);
-    let network = {
-        let (receiver, job, args) = (receiver.clone(), job.clone(), args.clone());
-        std::thread::spawn(move || {
-            receiver.clone().connect(&args, listener);
-            smol::block_on(async {
-                job.stop.heard().await;
-                receiver.upstream.merge.out.close();
-                output::join(outputs).await;
-                job.ended().await
-            })
-        })
-    };
-    if let Some(screen) = screen {
-        window::run(&job, args.stream(), screen);
-    }
-    network.join().unwrap_or_else(|_| anyhow::bail!("the network thread panicked"))
+    show.run(|| receiver.clone().connect(&args, listener))
 }
 
 impl Receiver {

@@ -9,20 +9,19 @@ use smol::future::or;
 
 use super::calls::{self, listen, refuse, serve};
 use super::downstream::Downstream;
-use super::http::{self, HttpArgs};
+use super::http::HttpArgs;
 use super::join::Joined;
-use super::output::{self, Output, OutputArgs};
+use super::output::OutputArgs;
 use super::secure::CertArgs;
+use super::show::Show;
 use super::upstream::Upstream;
-use super::{Common, Job, window};
+use super::{Common, Job};
 use crate::clock;
 use crate::endpoint::{self, Endpoint};
 use crate::link::Link;
 use crate::message::{Hello, Side};
 use crate::path::Path;
-use crate::playout;
 use crate::transports::{self, Listener};
-use crate::web::views;
 
 /// Receive video and pass it on as it comes, to any number of others
 ///
@@ -96,43 +95,16 @@ pub fn run(args: RelayArgs) -> Result<()> {
     let on = args.listen.clone().or_else(|| args.from.is_empty().then(|| args.usual_address()));
     let on = on.map(|on| args.cert.on(on)).transpose()?;
     let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
-    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
-    let upstream = relay.upstream.clone();
-    let rate = Arc::new(move || upstream.about.get().and_then(|about| about.rate));
-    let mut outputs = match args.outputs.open(rate, &job.stop) {
-        Err(_) if job.stop.said() => return smol::block_on(job.ended()),
-        opened => opened?,
-    };
-    if args.join.is_some() && outputs.is_empty() && !args.outputs.play {
+    let show = Show {
+        upstream: &relay.upstream,
+        outputs: &args.outputs,
+        http: &args.http,
+        calls: args.join.as_ref().or(args.from.first()),
+        title: endpoint::NAME,
         // The last of a chain has no other reader: with every-frame the source would wait for one.
-        outputs.push(Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: playout::Mode::Off });
-    }
-    let waiting =
-        args.join.as_ref().or(on.as_ref()).or(args.from.first()).map_or_else(String::new, Endpoint::to_string);
-    let screen = args.outputs.window(&job, &waiting, &mut outputs)?;
-    if let Some(door) = door {
-        let me = relay.clone();
-        let subscribe = Box::new(move || me.downstream.frames.subscribe());
-        let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
-        http::show(&job, door, args.http.allow_origin.clone(), origin, None);
-    }
-    let outputs = output::start(&job, &relay.downstream.frames, outputs);
-    relay.clone().connect(&args, on.zip(listener));
-    let ending = {
-        let job = job.clone();
-        std::thread::spawn(move || {
-            smol::block_on(async {
-                job.stop.heard().await;
-                relay.downstream.frames.close();
-                output::join(outputs).await;
-                job.ended().await
-            })
-        })
+        counts: relay.joined,
     };
-    if let Some(screen) = screen {
-        window::run(&job, endpoint::NAME, screen);
-    }
-    ending.join().unwrap_or_else(|_| anyhow::bail!("the network thread panicked"))
+    show.run(|| relay.clone().connect(&args, on.zip(listener)))
 }
 
 impl Relay {

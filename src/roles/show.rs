@@ -1,0 +1,70 @@
+//! What a receiver and a relay do on this machine with the stream that comes: files, pipes, a window, a page.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::http::{self, HttpArgs};
+use super::output::{self, Nothing, Output, OutputArgs};
+use super::upstream::Upstream;
+use super::window;
+use crate::endpoint::Endpoint;
+use crate::playout;
+use crate::web::views;
+
+pub struct Show<'a> {
+    pub upstream: &'a Upstream,
+    pub outputs: &'a OutputArgs,
+    pub http: &'a HttpArgs,
+    /// Whom it calls; none: it waits where it listens.
+    pub calls: Option<&'a Endpoint>,
+    /// The name in the window's title.
+    pub title: &'a str,
+    /// Frames are taken, and counted, even where there is no output.
+    pub counts: bool,
+}
+
+impl Show<'_> {
+    /// Opens all of them, lets `connect` start the links, and goes on until the job has ended. To be called by the main
+    /// thread, to which a window belongs.
+    pub fn run(self, connect: impl FnOnce()) -> Result<()> {
+        let (job, frames) = (&self.upstream.job, &self.upstream.merge.out);
+        // A port in use must not cost the files of an earlier run: they are opened, and emptied, after it.
+        let door = self.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
+        let about = self.upstream.about.clone();
+        let rate = Arc::new(move || about.get().and_then(|about| about.rate));
+        let mut outputs = match self.outputs.open(rate, &job.stop) {
+            Err(_) if job.stop.said() => return smol::block_on(job.ended()), // stopped while a pipe waited for its reader
+            opened => opened?,
+        };
+        let listening = || job.board.whole().listening.clone().unwrap_or_default();
+        let waiting = self.calls.map_or_else(listening, Endpoint::to_string);
+        let screen = self.outputs.window(job, &waiting, &mut outputs)?;
+        if outputs.is_empty() && self.counts {
+            outputs.push(Output { name: "nothing".to_string(), sink: Box::new(Nothing), mode: playout::Mode::Off });
+        }
+        if let Some(door) = door {
+            let frames = frames.clone();
+            let subscribe = Box::new(move || frames.subscribe());
+            let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
+            http::show(job, door, self.http.allow_origin.clone(), origin, None);
+        }
+        let outputs = output::start(job, frames, outputs);
+        connect();
+        let ending = {
+            let (job, frames) = (job.clone(), frames.clone());
+            std::thread::spawn(move || {
+                smol::block_on(async {
+                    job.stop.heard().await;
+                    frames.close();
+                    output::join(outputs).await;
+                    job.ended().await
+                })
+            })
+        };
+        if let Some(screen) = screen {
+            window::run(job, self.title, screen);
+        }
+        ending.join().unwrap_or_else(|_| anyhow::bail!("the thread that ends the job panicked"))
+    }
+}
