@@ -1,5 +1,7 @@
 //! How much a tile differs in two pictures of one size. Pure; a row of samples at a time, which is how memory has them.
 
+use std::ops::Range;
+
 use crate::codec::noise::{self, Sample};
 use crate::codec::tiles::{Grid, MCU, MCUS};
 use crate::picture::Picture;
@@ -19,21 +21,15 @@ pub fn of_tile(pictures: [&Picture; 2], grid: Grid, tile: usize, enough: impl Fn
     let mut change = Change::default();
     let [old, new] = pictures.map(Picture::planes);
     for plane in 0..3 {
-        let (width, height, shrunk) = shape(pictures[0], plane);
-        for (x, y, count) in grid.runs(grid.mcus_of(tile)) {
-            let (x, y, side) = (x / shrunk, y / shrunk, MCU / shrunk);
-            let (right, bottom) = ((x + count * side).min(width), (y + side).min(height));
-            for band in (y..bottom).step_by(SIDE) {
-                let mut errors = [0; MCUS * MCU / SIDE];
-                for y in band..(band + SIDE).min(bottom) {
-                    let row = y * width + x..y * width + right;
-                    add(&old[plane][row.clone()], &new[plane][row], &mut errors);
-                }
-                change.sum += errors.iter().sum::<u32>();
-                change.peak = errors.iter().fold(change.peak, |peak, &error| peak.max(error));
-                if enough(change) {
-                    return change;
-                }
+        for band in bands(pictures[0], grid, tile, plane) {
+            let mut errors = [0; MCUS * MCU / SIDE];
+            for row in band {
+                add(&old[plane][row.clone()], &new[plane][row], &mut errors);
+            }
+            change.sum += errors.iter().sum::<u32>();
+            change.peak = errors.iter().fold(change.peak, |peak, &error| peak.max(error));
+            if enough(change) {
+                return change;
             }
         }
     }
@@ -45,21 +41,31 @@ pub fn of_tile(pictures: [&Picture; 2], grid: Grid, tile: usize, enough: impl Fn
 pub fn shift(pictures: [&Picture; 2], grid: Grid, tile: usize, noise: f64) -> f64 {
     let [old, new] = pictures.map(Picture::planes);
     let moved = (0..3).map(|plane| {
-        let (width, height, shrunk) = shape(pictures[0], plane);
         let (mut sum, mut count) = (0i64, 0);
-        for (x, y, mcus) in grid.runs(grid.mcus_of(tile)) {
-            let (x, y, side) = (x / shrunk, y / shrunk, MCU / shrunk);
-            let (right, bottom) = ((x + mcus * side).min(width), (y + side).min(height));
-            for y in y..bottom {
-                let row = y * width + x..y * width + right;
-                count += row.len();
-                sum += total(&new[plane][row.clone()]) - total(&old[plane][row]);
-            }
+        for row in bands(pictures[0], grid, tile, plane).flatten() {
+            count += row.len();
+            sum += total(&new[plane][row.clone()]) - total(&old[plane][row]);
         }
         let mean = sum.abs() as f64 / count as f64;
         mean - 6.0 * (noise / count as f64).sqrt()
     });
     moved.fold(0.0, f64::max)
+}
+
+/// Where a tile's samples stand in a plane: its rows, as many together as a block has.
+fn bands(
+    picture: &Picture,
+    grid: Grid,
+    tile: usize,
+    plane: usize,
+) -> impl Iterator<Item = impl Iterator<Item = Range<usize>>> {
+    let (width, height, shrunk) = shape(picture, plane);
+    grid.runs(grid.mcus_of(tile)).flat_map(move |(x, y, count)| {
+        let (x, y, side) = (x / shrunk, y / shrunk, MCU / shrunk);
+        let (right, bottom) = ((x + count * side).min(width), (y + side).min(height));
+        let row = move |y| y * width + x..y * width + right;
+        (y..bottom).step_by(SIDE).map(move |band| (band..(band + SIDE).min(bottom)).map(row))
+    })
 }
 
 fn total(samples: &[u8]) -> i64 {
