@@ -8,16 +8,13 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use common::disk::with_small_disk;
+use common::folder::{saved, text, told};
 use common::{LIMIT, Vstream, vstream};
 use rustix::process::Signal;
 use serde_json::Value;
 use vstream::message::{About, Hello, Message, Side};
 
 const SMALL: &str = "test?size=160x120&fps=100";
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 fn coordinator(more: &[&str]) -> (Vstream, String) {
     coordinator_on("tcp://127.0.0.1:0", more)
@@ -44,20 +41,6 @@ fn peers(to: &str, names: &[&str], folder: &Path) -> Vec<Vstream> {
 
 fn has_frames(least: u64) -> impl Fn(&Value) -> bool {
     move |line| line["frames"].as_u64() >= Some(least)
-}
-
-/// The JPEGs of a folder of frames, in order.
-fn saved(folder: &Path) -> Vec<Vec<u8>> {
-    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.retain(|name| name.extension().is_some_and(|e| e == "jpg"));
-    names.sort();
-    names.iter().map(|name| std::fs::read(name).unwrap()).collect()
-}
-
-/// What is told of each saved frame.
-fn told(folder: &Path) -> Vec<Value> {
-    let list = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
-    list.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::folder::{saved, text};
 use common::{Vstream, vstream};
 use rustix::process::Signal;
 use vstream::clock::Time;
@@ -158,6 +159,35 @@ fn frames_that_do_not_fit_together_end_the_link_or_are_left_out() {
     let news: Vec<_> = (0..3).map(|i| (i, 0, coded.segment(i))).collect();
     say(&frame(9, splice(None, &fewer, &news).unwrap()), "frames were no picture");
     still_works(recv, &address);
+}
+
+#[test]
+fn frames_that_an_upstream_repeats_go_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, last) = (dir.path().join("first"), dir.path().join("last"));
+    let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--save", text(&last)]);
+    let args = ["relay", "--listen", "tcp://127.0.0.1:0", "--every-frame", "--save", text(&first), "--next"];
+    let mut relay = vstream(&[&args[..], &[&recv.listening()]].concat());
+    let address = relay.listening().trim_start_matches("tcp://").to_string();
+    let picture = |seq: u64| {
+        let mut picture = Picture::new(320, 240);
+        picture.planes_mut()[0].fill(40 * seq as u8);
+        jpeg::segments(encode(&picture, 80).unwrap(), seq).unwrap()
+    };
+    let messages = [0, 1, 2, 1, 0, 2, 3, 3, 1, 4].into_iter().zip(0..).flat_map(|(seq, number)| {
+        let mut messages = frame(number, picture(seq));
+        if let Message::Begin(begin) = &mut messages[0] {
+            begin.seq = seq;
+        }
+        messages
+    });
+    let bye = Message::Bye(Bye { reason: "over".to_string(), over: true });
+    let messages: Vec<Message> = messages.chain([bye]).collect();
+    say(&address, &[hello(VERSION, PUBLISH), wire(&messages)].concat());
+    relay.end().ended_with(0);
+    recv.end().ended_with(0);
+    let pictures: Vec<_> = (0..5).map(|seq| picture(seq).bytes.to_vec()).collect();
+    assert!(saved(&first) == pictures && saved(&last) == pictures, "each once and in order");
 }
 
 #[test]

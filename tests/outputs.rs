@@ -4,17 +4,13 @@ mod common;
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::Stdio;
 
 use common::disk::with_small_disk;
+use common::folder::text;
 use common::{have, output, probed, vstream};
 
 const SMALL: &str = "test?size=162x122&fps=60";
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
-}
 
 #[test]
 fn others_read_every_recording_and_find_every_frame() {

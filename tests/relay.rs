@@ -3,25 +3,12 @@
 
 mod common;
 
-use std::path::Path;
-
+use common::folder::{saved, text};
 use common::shape::shape;
 use common::{Vstream, vstream};
 use rustix::process::Signal;
 
 const SMALL: &str = "test?size=160x120&fps=100";
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// The JPEGs of a folder of frames, in order.
-fn saved(folder: &Path) -> Vec<Vec<u8>> {
-    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.retain(|name| name.extension().is_some_and(|e| e == "jpg"));
-    names.sort();
-    names.iter().map(|name| std::fs::read(name).unwrap()).collect()
-}
 
 fn receiver(more: &[&str]) -> (Vstream, String) {
     let mut recv = vstream(&[&["recv", "--listen", "tcp://127.0.0.1:0", "--stats", "json"], more].concat());
@@ -57,6 +44,37 @@ fn every_frame_crosses_four_relays_though_one_in_the_middle_is_killed() {
     let (first, last) = (saved(&first), saved(&last));
     assert_eq!((first.len(), last.len()), (300, 300));
     assert!(first == last, "the same bytes in the same order");
+}
+
+#[test]
+fn every_frame_crosses_a_chain_of_three_transports() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, last) = (dir.path().join("first"), dir.path().join("last"));
+    let mut recv = vstream(&["recv", "--listen", "tls://127.0.0.1:0", "--save", text(&last)]);
+    let to = recv.listening();
+    let mut b = vstream(&["relay", "--listen", "udp://127.0.0.1:0", "--next", &to, "--peer", "b"]);
+    let (a, to) = relay(&b.listening(), &["--save", text(&first), "--peer", "a"]);
+    let send = vstream(&["send", "--from", SMALL, "--frames", "200", "--every-frame", "--to", &to]);
+    for process in [send, a, b, recv] {
+        process.end().ended_with(0);
+    }
+    let (first, last) = (saved(&first), saved(&last));
+    assert_eq!((first.len(), last.len()), (200, 200));
+    assert!(first == last, "the same bytes in the same order");
+}
+
+#[test]
+fn the_last_frame_of_a_stream_comes_through_a_slow_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, last) = (dir.path().join("first"), dir.path().join("last"));
+    let (recv, to) = receiver(&["--save", text(&last)]);
+    let (_shape, narrow) = shape(&to["tcp://".len()..], &["--rate", "500kbit"]);
+    // Its own folder is complete long before the next peer has that frame.
+    let (relay, to) = relay(&format!("tcp://{narrow}"), &["--save", text(&first)]);
+    vstream(&["send", "--from", "test?size=640x360", "--frames", "30", "--to", &to]).end().ended_with(0);
+    relay.end().ended_with(0);
+    recv.end().ended_with(0).saying("the source is over");
+    assert!(saved(&first).last() == saved(&last).last(), "the same frame");
 }
 
 #[test]
@@ -127,6 +145,20 @@ fn a_stream_of_another_source_is_refused_while_one_is_there() {
     let _send = vstream(&["send", "--from", SMALL, "--to", &to]);
     relay.says("sends live");
     vstream(&["send", "--from", SMALL, "--to", &to]).end().ended_with(4).saying("sends already");
+}
+
+#[test]
+fn a_next_peer_that_refuses_is_told_of_and_the_others_have_every_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut strict = vstream(&["recv", "--listen", "tcp://127.0.0.1:0/other"]);
+    let url = strict.listening();
+    let (recv, to) = receiver(&["--save", text(dir.path())]);
+    let (relay, to) = relay(&to, &["--next", &url.replace("/other", "/live")]);
+    let send = vstream(&["send", "--from", SMALL, "--frames", "100", "--every-frame", "--to", &to]);
+    send.end().ended_with(0);
+    recv.end().ended_with(0);
+    relay.end().ended_with(4).saying("there is no stream live here; there is other");
+    assert_eq!(saved(dir.path()).len(), 100);
 }
 
 #[test]

@@ -5,14 +5,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::folder::text;
 use common::{command, start, vstream};
 use rustix::process::Signal;
 
 const SMALL: &str = "test?size=160x120&fps=60";
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
-}
 
 /// The entries of a saved folder: sequence numbers, in the order of their files.
 fn saved(dir: &Path) -> Vec<u64> {

@@ -7,13 +7,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
+use common::folder::text;
 use common::{Ended, have, output, vstream};
 use vstream::codec::encode::encode;
 use vstream::picture::Picture;
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
-}
 
 /// A picture with a slope, brighter with each `step`.
 fn jpeg(width: usize, height: usize, step: u8) -> Vec<u8> {

@@ -109,15 +109,16 @@ impl OutputArgs {
 /// How long outputs get to complete their files when the role is told to stop: SIGTERM promises a second.
 const COMPLETE: Duration = Duration::from_millis(700);
 
-/// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends.
-pub fn start(job: &Arc<Job>, stream: &Fanout<Draft>, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
+/// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends; after `over`
+/// it does not, since others still take what is left of the stream.
+pub fn start(job: &Arc<Job>, stream: &Fanout<Draft>, over: &Stop, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
     let left = Arc::new(AtomicUsize::new(outputs.len()));
     let start = |output: Output| {
-        let (job, left) = (job.clone(), left.clone());
+        let (job, left, over) = (job.clone(), left.clone(), over.clone());
         let frames = stream.subscribe();
         std::thread::spawn(move || {
             run(&job, output, frames);
-            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if left.fetch_sub(1, Ordering::AcqRel) == 1 && !over.said() {
                 job.stop.say();
             }
         })

@@ -16,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::link::Link;
 use crate::message::{Hello, Side};
 use crate::path::Path;
+use crate::stop::Stop;
 use crate::transports::{self, Listener};
 
 /// Receive video and show, save or pass it on
@@ -83,6 +84,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
         calls: args.from.as_ref(),
         title: args.stream(),
         counts: true,
+        over: Stop::default(),
     };
     show.run(|| receiver.clone().connect(&args, listener))
 }

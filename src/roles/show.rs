@@ -10,6 +10,7 @@ use super::upstream::Upstream;
 use super::window;
 use crate::endpoint::Endpoint;
 use crate::playout;
+use crate::stop::Stop;
 use crate::web::views;
 
 pub struct Show<'a> {
@@ -22,6 +23,8 @@ pub struct Show<'a> {
     pub title: &'a str,
     /// Frames are taken, and counted, even where there is no output.
     pub counts: bool,
+    /// Said when the stream is over and others, who end the job, may still lack a part of it.
+    pub over: Stop,
 }
 
 impl Show<'_> {
@@ -49,7 +52,7 @@ impl Show<'_> {
             let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
             http::show(job, door, self.http.allow_origin.clone(), origin, None);
         }
-        let outputs = output::start(job, frames, outputs);
+        let outputs = output::start(job, frames, &self.over, outputs);
         connect();
         let ending = {
             let (job, frames) = (job.clone(), frames.clone());
