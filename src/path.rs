@@ -52,12 +52,18 @@ pub fn added(upstream: String, before: (Option<f64>, Option<f64>), own: (Option<
 pub struct Path {
     hops: Mutex<(u64, Vec<Hop>)>,
     changed: Event,
+    is_source: bool,
 }
 
 impl Path {
     /// `own` is the last hop: this process.
     pub fn new(own: Hop) -> Path {
-        Path { hops: Mutex::new((0, vec![own])), changed: Event::new() }
+        Path { hops: Mutex::new((0, vec![own])), changed: Event::new(), is_source: false }
+    }
+
+    /// The way of a stream that begins here.
+    pub fn source(own: Hop) -> Path {
+        Path { is_source: true, ..Path::new(own) }
     }
 
     /// From the source to here.
@@ -81,9 +87,9 @@ impl Path {
         Ok(())
     }
 
-    /// Whether the stream begins here.
+    /// Whether the stream begins here. A relay that nothing has come to yet is on no way at all.
     pub fn is_source(&self) -> bool {
-        lock(&self.hops).1.len() == 1
+        self.is_source
     }
 
     /// What this hop adds; none at the source.

@@ -148,6 +148,19 @@ fn a_stream_of_another_source_is_refused_while_one_is_there() {
 }
 
 #[test]
+fn a_relay_that_leaves_before_there_is_a_stream_ends_none() {
+    let mut relay = vstream(&["relay", "--listen", "tcp://127.0.0.1:0"]);
+    let url = relay.listening();
+    let mut recv = vstream(&["recv", "--from", &url, "--stats", "json"]);
+    relay.says("watches");
+    relay.signal(Signal::TERM);
+    relay.end().ended_with(0);
+    recv.says("left: the sender was stopped");
+    let _send = vstream(&["send", "--from", SMALL, "--listen", &url]);
+    recv.stats(|line| line["frames"].as_u64() > Some(0));
+}
+
+#[test]
 fn a_next_peer_that_refuses_is_told_of_and_the_others_have_every_frame() {
     let dir = tempfile::tempdir().unwrap();
     let mut strict = vstream(&["recv", "--listen", "tcp://127.0.0.1:0/other"]);

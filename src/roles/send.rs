@@ -114,8 +114,8 @@ struct Sender {
 pub fn run(args: SendArgs) -> Result<()> {
     let job = Job::start("send", &args.common)?;
     // A JPEG of one segment would be lost with any datagram of it: tiles are made of it where datagrams may be lost.
-    let lossy =
-        args.to.iter().chain(&args.listen).any(|end| transports::find(&end.scheme).is_some_and(|t| t.is_lossy()));
+    let mut ends = args.to.iter().chain(&args.listen).chain(&args.coordinate);
+    let lossy = ends.any(|end| transports::find(&end.scheme).is_some_and(|t| t.is_lossy()));
     let gate = args.gate.or(lossy.then_some(gate::Mode::Auto));
     let wanted = Wanted { size: args.size, quality: args.quality, codec: args.codec, gate };
     let wish = Wish {
@@ -143,7 +143,7 @@ pub fn run(args: SendArgs) -> Result<()> {
     job.board.whole().length = about.length.filter(|_| !args.looped);
     let adapt = args.adapt || (about.live && !args.no_adapt && !args.every_frame);
     let limits = Arc::new(Limits::new(args.rate_max, adapt));
-    let path = Arc::new(Path::new(calls::hop("send")));
+    let path = Arc::new(Path::source(calls::hop("send")));
     let about = About { rate: about.rate.or(args.fps), every_frame: args.every_frame, path: Vec::new() };
     let told = Arc::new(OnceCell::from(about.clone()));
     let capture = Capture::new(&job, about, wanted.clone(), &limits, &job.over);

@@ -47,7 +47,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
         Err(why) => return refuse(link, why).await,
     };
     let upstream = room.stream().map(|stream| &stream.upstream);
-    let path = upstream.map_or_else(|| Arc::new(Path::new(calls::hop("hub"))), |upstream| upstream.path.clone());
+    let path = upstream.map_or_else(|| Arc::new(Path::source(calls::hop("hub"))), |upstream| upstream.path.clone());
     let about = upstream.and_then(|upstream| upstream.about.get().cloned()).unwrap_or_default();
     let about = About { path: path.hops(), ..about };
     let over = upstream.map(|upstream| upstream.over.clone()).unwrap_or_default();
