@@ -131,7 +131,10 @@ impl Connection {
         self.heed_every_frame(&message);
         let losses = self.flight.losses;
         match message {
-            Message::Begin(begin) => self.outbox.begin(begin, losses)?,
+            Message::Begin(begin) => {
+                self.outbox.begin(begin, losses)?;
+                self.pacing.begin(now);
+            }
             Message::Runs(runs) => {
                 self.outbox.runs(runs, losses)?;
                 self.pacing.wait(self.outbox.waiting());

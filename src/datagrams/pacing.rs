@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
-/// A frame leaves within this, as far as the rate allows: a quarter of the time between frames of a film.
+/// A frame leaves within this of its beginning, as far as the rate allows: a quarter of the time between frames of a film.
 const SPREAD: Duration = Duration::from_millis(8);
+/// What comes later, since coding it or its way to here took longer, is spread over this.
+const LATER: Duration = Duration::from_micros(500);
 /// The rate is so many times that of the stream at most.
 const ABOVE: f64 = 2.5;
 /// A stream that rests may begin to move: until it is told or seen, this is thought to pass, in bits a second.
@@ -25,6 +27,10 @@ pub struct Pacing {
     target: Option<u64>,
     /// Something has left of what waits.
     busy: bool,
+    /// A frame has begun and not ended: it is spread already, by its encoder or by the network that it comes over.
+    coming: bool,
+    /// When the frame is to have left.
+    due: Time,
     /// Bits a second that the stream has.
     stream: f64,
     last: Option<Time>,
@@ -36,19 +42,26 @@ impl Pacing {
         self.target = Some(bits);
     }
 
+    /// A frame begins.
+    pub fn begin(&mut self, now: Time) {
+        (self.coming, self.due) = (true, now + SPREAD);
+    }
+
     /// So many bytes wait now that a frame has ended, of which so many are its own.
     pub fn frame(&mut self, now: Time, own: usize, waiting: usize) {
         if let Some(last) = self.last.replace(now) {
             let apart = now.since(last).clamp(Duration::from_millis(1), Duration::from_secs(1));
             self.stream += (own as f64 * 8.0 / apart.as_secs_f64() - self.stream) / 8.0;
         }
+        self.coming = false;
+        self.rate = waiting as f64 * 8.0 / self.due.since(now).max(LATER).as_secs_f64();
         self.wait(waiting);
     }
 
     /// So many bytes wait: the rate that takes them away in time.
     pub fn wait(&mut self, waiting: usize) {
         let most = ABOVE * self.target.map_or(self.stream.max(FAIR), |target| target as f64);
-        let needed = waiting as f64 * 8.0 / SPREAD.as_secs_f64();
+        let needed = if self.coming { most } else { waiting as f64 * 8.0 / SPREAD.as_secs_f64() };
         // A rate that has been taken up holds until the frame is out.
         self.busy &= waiting > 0;
         self.rate = if waiting == 0 { 0.0 } else { self.rate.max(needed) }.min(most);
@@ -82,6 +95,7 @@ mod tests {
     /// Sends a frame of so many datagrams of 1250 bytes as the pacing allows; how long that takes.
     fn send(pacing: &mut Pacing, mut now: Time, count: usize) -> Duration {
         let begun = now;
+        pacing.begin(now);
         pacing.frame(now, count * 1250, count * 1250);
         for left in (0..count).rev() {
             if !pacing.may(now) {
@@ -106,5 +120,27 @@ mod tests {
         pacing.target(10_000_000);
         let held = send(&mut pacing, now + Duration::from_secs(1), 25);
         assert!((8.0..10.5).contains(&(held.as_secs_f64() * 1e3)), "{held:?}: 31 kB at 25 Mbit/s");
+    }
+    #[test]
+    fn what_comes_spread_goes_on_as_it_comes() {
+        let (mut pacing, begun) = (Pacing::default(), Time::default() + Duration::from_secs(9));
+        // A frame of 125 kB at 100 Mbit/s, as another end of the same pacing sends it.
+        let comes = |nth: usize| begun + Duration::from_micros(100 * nth as u64);
+        let (mut now, mut came, mut left) = (begun, 0, 0);
+        pacing.begin(begun);
+        while left < 100 {
+            while came < 100 && comes(came) <= now {
+                came += 1;
+                pacing.wait((came - left) * 1250);
+            }
+            if came > left && pacing.may(now) {
+                left += 1;
+                pacing.sent(now, 1250);
+                pacing.wait((came - left) * 1250);
+            }
+            now = now + Duration::from_micros(10);
+        }
+        let added = now.since(comes(99));
+        assert!(added < Duration::from_millis(1), "{added:?}");
     }
 }
