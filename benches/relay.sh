@@ -1,7 +1,7 @@
 #!/bin/sh
-# relay.sh VSTREAM FILM: a film at 1080p30 over four relays in a row. What each hop adds, in processor time and memory
-# too; what one adds between two slow networks, where a relay that waited for whole frames would add all of a frame's
-# sending time; and how long the last peer of a chain has no frame when one in the middle is killed.
+# relay.sh VSTREAM FILM: a film at 1080p30 over four relays in a row, by udp and by tcp. What each hop adds, in processor
+# time and memory too; what one adds between two slow networks, where a relay that waited for whole frames would add all
+# of a frame's sending time; and how long the last peer of a chain has no frame when one in the middle is killed.
 set -eu
 vstream=$(realpath "$1") film=$(realpath "$2")
 dir=$(mktemp -d)
@@ -40,36 +40,38 @@ hop() { # FROM TO: what the second adds to the first, frame by frame
     awk 'NR == FNR { at[$1] = $2; next } $1 in at { print $2 - at[$1] }' a b | percentiles
 }
 
-echo "four relays, each saving its frames (1080p30, 15 s):"
-next=
-for i in 4 3 2 1; do
-    # shellcheck disable=SC2086 # two words or none
-    start r$i relay --listen tcp://127.0.0.1:0 $next --save r$i
-    next="--next $at"
-done
-send --to "$at"
-sleep 15
-stop
-for i in 2 3 4; do printf '  hop %d adds ' $i; hop r$((i - 1)) r$i; done
+for scheme in udp tcp; do
+    echo "four relays over $scheme, each saving its frames (1080p30, 15 s):"
+    next=
+    for i in 4 3 2 1; do
+        # shellcheck disable=SC2086 # two words or none
+        start r$i relay --listen $scheme://127.0.0.1:0 $next --save $scheme$i
+        next="--next $at"
+    done
+    send --to "$at"
+    sleep 15
+    stop
+    for i in 2 3 4; do printf '  hop %d adds ' $i; hop $scheme$((i - 1)) $scheme$i; done
 
-echo "the same without files (15 s):"
-start r5 recv --listen tcp://127.0.0.1:0
-next="--next $at"
-for i in 4 3 2 1; do
-    # shellcheck disable=SC2086 # two words
-    start r$i relay --listen tcp://127.0.0.1:0 $next
-    eval "r$i=$pid"
+    echo "the same without files (15 s):"
+    start r5 recv --listen $scheme://127.0.0.1:0
     next="--next $at"
+    for i in 4 3 2 1; do
+        # shellcheck disable=SC2086 # two words
+        start r$i relay --listen $scheme://127.0.0.1:0 $next
+        eval "r$i=$pid"
+        next="--next $at"
+    done
+    send --to "$at"
+    sleep 15
+    for i in 1 2 3 4; do
+        eval "pid=\$r$i"
+        awk '/VmHWM/ { printf "  relay: %.0f MB resident at most, ", $2 / 1024 }' "/proc/$pid/status"
+        awk -v hz="$(getconf CLK_TCK)" '{ printf "%.1f %% of a core\n", ($14 + $15) / hz / 15 * 100 }' "/proc/$pid/stat"
+    done
+    rate=$(grep '"latency_ms"' r5.log | field bitrate | sort -n | awk '{ v[NR] = $1 } END { print int(v[int((NR + 1) / 2)] * 1.5) }')
+    stop
 done
-send --to "$at"
-sleep 15
-for i in 1 2 3 4; do
-    eval "pid=\$r$i"
-    awk '/VmHWM/ { printf "  relay: %.0f MB resident at most, ", $2 / 1024 }' "/proc/$pid/status"
-    awk -v hz="$(getconf CLK_TCK)" '{ printf "%.1f %% of a core\n", ($14 + $15) / hz / 15 * 100 }' "/proc/$pid/stat"
-done
-rate=$(grep '"latency_ms"' r5.log | field bitrate | sort -n | awk '{ v[NR] = $1 } END { print int(v[int((NR + 1) / 2)] * 1.5) }')
-stop
 
 echo "one relay between two networks of $((rate / 1000000)) Mbit/s, 1.5 times the stream's rate (15 s):"
 start last recv --listen tcp://127.0.0.1:0 --save last
