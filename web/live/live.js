@@ -146,6 +146,7 @@ function list(peers, viewers) {
   const rows = [...peers.map((line) => [line, ""]), ...viewers.map((line) => [line, " · browser"])];
   at("peers").hidden = rows.length === 0;
   const ms = (value, error) => (value == null ? "–" : `${value.toFixed(1)} ms${error ? ` ±${error.toFixed(1)}` : ""}`);
+  const added = (value) => (value == null ? "" : `, ${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`);
   at("rows").replaceChildren(
     ...rows.map(([line, kind]) => {
       const { slow, late, corrupt } = line.dropped;
@@ -153,7 +154,7 @@ function list(peers, viewers) {
         line.peer + (line.upstream ? ` · from ${line.upstream}` : kind),
         line.fps.toFixed(1),
         (line.bitrate / 1e6).toFixed(2),
-        ms(line.latency_ms, line.latency_err_ms) + (line.added_ms == null ? "" : `, +${line.added_ms.toFixed(1)}`),
+        ms(line.latency_ms, line.latency_err_ms) + added(line.added_ms),
         ms(line.rtt_ms),
         line.lost == null || kind ? "–" : `${line.lost} (${line.lost_pct} %)`,
         slow + late + corrupt,
