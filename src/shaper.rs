@@ -100,8 +100,8 @@ const HELD: usize = 16 << 20;
 const SEGMENT: usize = 1460;
 /// What is read of a stream at a time at most.
 pub const PIECE: usize = 64 << 10;
-/// At a rate, pieces take this long at most, so that it is even.
-const EVEN: Duration = Duration::from_millis(2);
+/// At a rate, pieces take this long at most, so that it is even: two full segments at 50 Mbit/s.
+const EVEN: Duration = Duration::from_micros(500);
 /// Linux's shortest and longest retransmission timeout (TCP_RTO_MIN, TCP_RTO_MAX).
 const RETRANSMIT: Duration = Duration::from_millis(200);
 const RETRANSMIT_MAX: Duration = Duration::from_secs(120);
