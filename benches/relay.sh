@@ -16,7 +16,7 @@ start() { # NAME ARGS...: starts it in the background; where it listens is in $a
     "$vstream" "$@" --stats json 2>"$name.log" &
     pid=$!
     pids="$pids $pid"
-    until grep -q '^listening on' "$name.log"; do sleep 0.05; done
+    until grep -qs '^listening on' "$name.log"; do sleep 0.05; done
     at=$(sed -n 's/^listening on //p' "$name.log" | head -n 1)
 }
 stop() {
@@ -87,12 +87,12 @@ printf '  the relay and the network after it add '; hop middle last
 echo "four peers of a coordinator, the second is killed (live):"
 "$vstream" send --from "$film" --loop --coordinate tcp://127.0.0.1:0 --wait-peers 4 2>send.log &
 pids="$pids $!"
-until grep -q '^listening on' send.log; do sleep 0.05; done
+until grep -qs '^listening on' send.log; do sleep 0.05; done
 to=$(sed -n 's/^listening on //p' send.log | head -n 1)
 for i in 1 2 3 4; do
     start p$i relay --join "$to" --peer p$i --listen tcp://127.0.0.1:0 --save p$i
     [ $i -ne 2 ] || second=$pid
-    until grep -q '^joined' p$i.log; do sleep 0.05; done
+    until grep -qs '^joined' p$i.log; do sleep 0.05; done
 done
 sleep 6
 kill -9 "$second"
