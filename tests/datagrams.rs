@@ -286,3 +286,15 @@ proptest! {
         prop_assert!(loss > 30 || !held || frames.len() > 20, "{} frames", frames.len());
     }
 }
+
+#[test]
+fn who_has_lost_its_peer_waits_for_no_time() {
+    let mut rig = rig("delay=10ms", Duration::ZERO, 1);
+    rig.greet(false);
+    rig.run(rig.now + Duration::from_secs(1));
+    rig.frame(0, &(0..500).collect::<Vec<_>>(), 300, 500);
+    assert!(rig.publisher.wake().is_some() && !rig.publisher.room(true), "pictures wait to leave");
+    rig.publisher.lose();
+    assert!(rig.publisher.transmit(rig.now).is_none());
+    assert_eq!(rig.publisher.wake(), None);
+}

@@ -80,6 +80,9 @@ impl Connection {
 
     /// When `transmit` or `message` may have something, if nothing comes before.
     pub fn wake(&self) -> Option<Time> {
+        if self.silent || self.gone {
+            return None; // what waits to leave will not
+        }
         let pictures = (self.outbox.waiting() > 0).then(|| self.pacing.wake());
         let linger = self.left.map(|left| left + LINGER);
         let silence = (!self.silent).then(|| self.heard + SILENCE);
