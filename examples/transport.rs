@@ -82,7 +82,7 @@ async fn send(to: Endpoint) -> Result<()> {
     };
     greet::call(&mut link, hello).await?;
     let frames = Arc::new(Fanout::new(true));
-    let path = Arc::new(Path::new(Hop { id: 1, name: "example".into(), ..Hop::default() }));
+    let path = Arc::new(Path::source(Hop { id: 1, name: "example".into(), ..Hop::default() }));
     let mut feed = Feed {
         frames: frames.subscribe(),
         held: Default::default(),

@@ -118,7 +118,7 @@ impl Streaming {
         let limits = Arc::new(Limits::new(None, about.live));
         let about = About { rate: about.rate, ..About::default() };
         let capture = Capture::new(job, about.clone(), wanted.clone(), &limits, leave);
-        let path = Arc::new(Path::new(hop("player")));
+        let path = Arc::new(Path::source(hop("player")));
         let told = Arc::new(OnceCell::from(about));
         let downstream = Downstream::new(job, &capture.frames, &path, told, &capture.encoded).within(&limits);
         capture.start.say();
