@@ -132,6 +132,11 @@ impl Rate {
         self.estimate.round_trip(now, rtt);
     }
 
+    /// The far side may hold a frame back for so long: that is no queue.
+    pub fn held(&mut self, held: Duration) {
+        self.estimate.held = held;
+    }
+
     /// Packets that the network lost, and packets sent, since the link began.
     pub fn lost(&mut self, (lost, sent): (u64, u64)) {
         let before = self.packets;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 
+use crate::clock::Time;
 use crate::message::Message;
 
 pub struct Link {
@@ -54,6 +55,17 @@ pub struct Repaired {
     pub refused: u64,
 }
 
+/// How a frame crossed a lossy link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crossing {
+    /// The places that it changed; some of them may not have come.
+    pub changed: Vec<Range<usize>>,
+    /// When the network brought the first of it, and the last that was needed: without what it was held for after that,
+    /// and without what was sent again.
+    pub began: Time,
+    pub arrived: Time,
+}
+
 /// The receiving half.
 #[async_trait]
 pub trait Rx: Send {
@@ -65,8 +77,8 @@ pub trait Rx: Send {
     /// Throws away whatever still comes, until the far side closes. Closing a socket with unread bytes in it would
     /// reset it, and the last words sent might be lost with it.
     async fn drain(&mut self);
-    /// Of a lossy link: the places that the frame changed whose end came last; some of them may not have come.
-    fn changed(&mut self) -> Option<Vec<Range<usize>>> {
+    /// Of a lossy link: how the frame crossed whose end came last.
+    fn crossing(&mut self) -> Option<Crossing> {
         None
     }
     fn repaired(&mut self) -> Repaired {

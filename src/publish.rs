@@ -76,6 +76,7 @@ const LOT: usize = 4 << 10;
 pub async fn publish(link: Link, feed: &mut Feed, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
     let Link { mut tx, mut rx, .. } = link;
     peer.link().rate = Rate::new(feed.limits.clone());
+    peer.link().rate.held(tx.holds());
     let state =
         State { flow: Mutex::default(), changed: Event::new(), replies: bounded(REPLIES), pinging: Mutex::default() };
     with(&state.flow, |flow| flow.held(tx.holds()));

@@ -163,18 +163,21 @@ async fn read(
             }
             Some(Message::End(Ended { number, state })) => {
                 let arrived = clock::now();
-                let changed = rx.changed();
-                let ended = match &changed {
-                    Some(changed) => assembly.end_with_holes(number, state, changed)?,
+                let crossing = rx.crossing();
+                let lossy = crossing.is_some();
+                let ended = match &crossing {
+                    Some(crossing) => assembly.end_with_holes(number, state, &crossing.changed)?,
                     None => assembly.end(number, state)?.map(|frame| (frame, 0)),
                 };
                 ensure!(number >= expected, "frame {number} came twice");
+                // A frame that is held until it is whole is no sign of a queue.
+                let (began, through) = crossing.map_or((began, arrived), |crossing| (crossing.began, crossing.arrived));
+                let report = Report { acknowledged: number, began, arrived: through };
                 let Some((frame, stale)) = ended else {
-                    ensure!(changed.is_some(), "frame {number} came with holes");
+                    ensure!(lossy, "frame {number} came with holes");
                     // Before the first picture is whole there is nothing to show; the next frames bring what lacks.
                     expected = number.saturating_add(1);
-                    let report = Message::Report(Report { acknowledged: number, began, arrived });
-                    outgoing.send(Outgoing::Message(report)).await?;
+                    outgoing.send(Outgoing::Message(Message::Report(report))).await?;
                     continue;
                 };
                 count(peer, &frame, crossed, number - expected, arrived);
@@ -188,7 +191,6 @@ async fn read(
                         pen.end(frame);
                     }
                 }
-                let report = Report { acknowledged: number, began, arrived };
                 let message = match into.out.is_every() {
                     true => Outgoing::Report(report, entry.settled),
                     false => Outgoing::Message(Message::Report(report)),

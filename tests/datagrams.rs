@@ -61,6 +61,23 @@ fn five_per_cent_with_four_round_trips() {
 }
 
 #[test]
+fn how_a_frame_crossed_is_told_without_what_it_was_held_for() {
+    let latency = Duration::from_millis(160);
+    let (rig, _) = film("delay=20ms,loss=10%", latency, 300, Duration::MAX);
+    let mut held = 0;
+    for (number, (ended, _)) in rig.frames() {
+        let crossing = &rig.crossings[&number];
+        let sent = Time::from_micros(1_000_000) + FRAME * number as u32;
+        let (found, took) = (crossing.began.since(sent), crossing.arrived.since(crossing.began));
+        // Pacing spreads a frame and its parities over 8 ms and a little; the first datagrams may be the lost ones.
+        assert!((20..25).contains(&found.as_millis()), "frame {number} began to arrive after {found:?}");
+        assert!((5..15).contains(&took.as_millis()), "frame {number} took {took:?}");
+        held += u32::from(ended.since(crossing.arrived) > Duration::from_millis(30));
+    }
+    assert!(held > 10, "{held} frames waited for what was sent again");
+}
+
+#[test]
 fn ten_per_cent_with_six_round_trips() {
     let latency = Duration::from_millis(240);
     let (rig, good) = film("delay=20ms,loss=10%", latency, 600, latency + Duration::from_millis(25));

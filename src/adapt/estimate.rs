@@ -62,6 +62,8 @@ pub struct Estimate {
     sent: VecDeque<Sent>,
     /// The number after the newest that was sent.
     next: u64,
+    /// How long the far side may hold a frame back.
+    pub held: Duration,
     /// Bits a second; none until something was measured.
     rate: Option<f64>,
     /// µs from our clock to theirs and back to ours, when nothing is in the way.
@@ -84,6 +86,7 @@ impl Default for Estimate {
         Estimate {
             sent: VecDeque::new(),
             next: 0,
+            held: Duration::ZERO,
             rate: None,
             one_way: Least::new(BASE),
             round_trip: Least::new(BASE),
@@ -189,7 +192,7 @@ impl Estimate {
     fn stuck(&self, now: Time) -> f64 {
         let (Some(oldest), Some(back)) = (self.sent.front(), self.round_trip.get()) else { return 0.0 };
         let own = self.passing().map_or(0.0, |rate| oldest.bytes as f64 * 8.0 / rate);
-        now.since(oldest.at).as_secs_f64() - back as f64 * 1e-6 - own
+        now.since(oldest.at + self.held).as_secs_f64() - back as f64 * 1e-6 - own
     }
 
     fn update(&mut self, now: Time) {

@@ -107,6 +107,25 @@ fn a_standstill_is_seen_without_a_word() {
 }
 
 #[test]
+fn what_frames_are_held_for_is_no_queue() {
+    let mut rate = known();
+    rate.held(Duration::from_millis(160));
+    for n in 30..90 {
+        // Whole only after 160 ms, of which the network took 25.
+        let at = n * 200;
+        send(&mut rate, n as u64, at, 50_000);
+        rate.wait(ms(at + 160));
+        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 165));
+    }
+    let load = rate.load().unwrap();
+    assert!(load.target > 18e6 && load.why == Why::Passing, "{load:?}");
+    send(&mut rate, 90, 18_000, 50_000);
+    (18_100..20_000).step_by(100).for_each(|at| _ = rate.wait(ms(at)));
+    let load = rate.load().unwrap();
+    assert!(load.target < 9e6 && matches!(load.why, Why::Queue(_)), "a standstill is longer: {load:?}");
+}
+
+#[test]
 fn losses_without_a_queue_are_the_radios_up_to_a_tenth() {
     for (lost, falls) in [(5, false), (30, true)] {
         let mut rate = known();

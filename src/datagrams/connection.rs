@@ -2,7 +2,6 @@
 //! nothing; who drives it asks `transmit` until there is nothing, and looks again at `wake`.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -20,7 +19,7 @@ use super::packet::{HEADER, Record, records};
 use super::parity::Share;
 use super::path::Path;
 use crate::clock::Time;
-use crate::link::Repaired;
+use crate::link::{Crossing, Repaired};
 use crate::message::{Message, PREFIX};
 
 mod transmit;
@@ -58,7 +57,7 @@ pub struct Connection {
     pacing: Pacing,
     greeted: bool,
     bye: Option<Message>,
-    changed: Vec<Range<usize>>,
+    crossing: Crossing,
     heard: Time,
     silent: bool,
     narrow: Narrow,
@@ -106,7 +105,7 @@ impl Connection {
             pacing: Pacing::default(),
             greeted: false,
             bye: None,
-            changed: Vec::new(),
+            crossing: Crossing::default(),
             heard: now,
             silent: false,
             narrow: Narrow::default(),
@@ -238,8 +237,8 @@ impl Connection {
             self.bye = Some(message);
         }
         // Pictures may overtake the greeting on their way; they are not to be seen before it.
-        if let Some((message, changed)) = self.greeted.then(|| self.gather.message()).flatten() {
-            self.changed = changed;
+        if let Some((message, crossing)) = self.greeted.then(|| self.gather.message()).flatten() {
+            self.crossing = crossing;
             return Ok(Heard::Message(message));
         }
         // What has begun comes before the last word, while it can come.
@@ -268,9 +267,9 @@ impl Connection {
             || self.into.over()
     }
 
-    /// The places that the frame changed whose end was given last.
-    pub fn take_changed(&mut self) -> Vec<Range<usize>> {
-        std::mem::take(&mut self.changed)
+    /// How the frame crossed whose end was given last.
+    pub fn take_crossing(&mut self) -> Crossing {
+        std::mem::take(&mut self.crossing)
     }
 
     /// Nobody has this end any more: what was said is repeated for a while, and the peer is told.

@@ -5,7 +5,6 @@
 //! that is told back (`settled`).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,7 +13,7 @@ use super::Hold;
 use super::packet::{Parity, Part};
 use crate::clock::Time;
 use crate::frame::BYTES_MAX;
-use crate::link::Repaired;
+use crate::link::{Crossing, Repaired};
 use crate::message::Message;
 use crate::segments::Head;
 
@@ -48,23 +47,23 @@ pub struct Gather {
     pub repaired: Repaired,
 }
 
-/// What has left and was not taken yet; with an end the places that its frame changed.
+/// What has left and was not taken yet; with an end how its frame crossed.
 #[derive(Debug, Default)]
 struct Out {
-    queue: VecDeque<(Message, Vec<Range<usize>>)>,
+    queue: VecDeque<(Message, Crossing)>,
     bytes: usize,
 }
 
 impl Out {
-    fn push(&mut self, message: Message, changed: Vec<Range<usize>>) {
+    fn push(&mut self, message: Message, crossing: Crossing) {
         self.bytes += weight(&message);
-        self.queue.push_back((message, changed));
+        self.queue.push_back((message, crossing));
     }
 
-    fn pop(&mut self) -> Option<(Message, Vec<Range<usize>>)> {
-        let (message, changed) = self.queue.pop_front()?;
+    fn pop(&mut self) -> Option<(Message, Crossing)> {
+        let (message, crossing) = self.queue.pop_front()?;
         self.bytes -= weight(&message);
-        Some((message, changed))
+        Some((message, crossing))
     }
 }
 
@@ -98,7 +97,7 @@ impl Gather {
             return Ok(false);
         }
         let before = frame.bytes;
-        frame.last = now;
+        frame.came(now, part.again);
         if part.last {
             frame.total = Some(part.index + 1);
         }
@@ -119,7 +118,7 @@ impl Gather {
         }
         let Some(frame) = self.frame(parity.frame, now, parity.bytes.len()) else { return Ok(false) };
         let before = frame.bytes;
-        frame.last = now;
+        frame.came(now, false);
         if parity.last {
             frame.total = Some(parity.first + parity.parts as u64);
         }
@@ -173,7 +172,9 @@ impl Gather {
                 break;
             }
             if let Some(end) = frame.end.filter(|_| frame.begun) {
-                self.out.push(Message::End(end), std::mem::take(&mut frame.changed));
+                let crossing =
+                    Crossing { changed: std::mem::take(&mut frame.changed), began: frame.first, arrived: frame.needed };
+                self.out.push(Message::End(end), crossing);
             }
             frame.ended = Some(now);
             self.next = number + 1;
@@ -248,8 +249,8 @@ impl Gather {
         !self.out.queue.is_empty()
     }
 
-    /// The next message; with an end the places that its frame changed.
-    pub fn message(&mut self) -> Option<(Message, Vec<Range<usize>>)> {
+    /// The next message; with an end how its frame crossed.
+    pub fn message(&mut self) -> Option<(Message, Crossing)> {
         self.out.pop()
     }
 }

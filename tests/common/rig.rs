@@ -8,6 +8,7 @@ use vstream::clock::Time;
 use vstream::datagrams::connection::{Connection, Heard, Terms};
 use vstream::datagrams::guard::Guard;
 use vstream::datagrams::parity::Share;
+use vstream::link::Crossing;
 use vstream::message::{About, Begin, End, Hello, Message, Runs, Side};
 use vstream::runs;
 use vstream::segments::{Form, Head};
@@ -31,6 +32,8 @@ pub struct Rig {
     /// Where the publisher's packets seem to come from.
     pub from: SocketAddr,
     pub heard: Vec<(Time, Message)>,
+    /// How each of the frames crossed that ended.
+    pub crossings: BTreeMap<u64, Crossing>,
     pub said: Vec<Message>,
     pub sent_bytes: usize,
 }
@@ -55,6 +58,7 @@ pub fn rig(network: &str, latency: Duration, seed: u64) -> Rig {
         down: shaper(seed + 1),
         from: address(HERE),
         heard: Vec::new(),
+        crossings: BTreeMap::new(),
         said: Vec::new(),
         sent_bytes: 0,
     }
@@ -94,6 +98,9 @@ impl Rig {
             }
         }
         while let Heard::Message(message) = self.watcher.message(now).unwrap() {
+            if let Message::End(end) = &message {
+                self.crossings.insert(end.number, self.watcher.take_crossing());
+            }
             self.heard.push((now, message));
         }
         while let Heard::Message(message) = self.publisher.message(now).unwrap() {

@@ -11,6 +11,7 @@ use super::{GRACE, Out};
 use crate::clock::Time;
 use crate::datagrams::cut::{self, Item, Piece, Start};
 use crate::datagrams::{Hold, parity};
+use crate::link::Crossing;
 use crate::message::{Begin, End, HEADER_MAX, Message, Runs};
 use crate::runs;
 use crate::segments::{Form, Head, Segment};
@@ -24,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Frame {
     pub first: Time,
     pub last: Time,
+    /// When the last came of those that were needed, but for what was sent again.
+    pub needed: Time,
     pub parts: BTreeMap<u64, Bytes>,
     pub total: Option<u64>,
     pub blocks: BTreeMap<u64, Block>,
@@ -61,6 +64,7 @@ impl Frame {
         Frame {
             first: now,
             last: now,
+            needed: now,
             parts: BTreeMap::new(),
             total: None,
             blocks: BTreeMap::new(),
@@ -74,6 +78,14 @@ impl Frame {
             begun: false,
             ended: None,
             bytes: 0,
+        }
+    }
+
+    /// A datagram of it came, before what it carries is taken; `again`: it was sent once more.
+    pub fn came(&mut self, now: Time, again: bool) {
+        self.last = now;
+        if !again && !self.is_whole() {
+            self.needed = now;
         }
     }
 
@@ -183,10 +195,10 @@ impl Frame {
         };
         if !std::mem::replace(&mut self.begun, true) {
             let begin = Begin { head: Some(head.clone()), ..start.begin.clone() };
-            out.push(Message::Begin(begin), Vec::new());
+            out.push(Message::Begin(begin), Crossing::default());
         }
         let (epoch, since) = start.under();
-        self.runs.drain(..).for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Vec::new()));
+        self.runs.drain(..).for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Crossing::default()));
     }
 
     /// What came after it left is of use as long as the header is the same.
@@ -196,7 +208,9 @@ impl Frame {
         let Some(start) = self.start.as_ref().filter(|_| !self.runs.is_empty()) else { return };
         let (epoch, since) = start.under();
         if known.as_ref().is_some_and(|(of, head)| (*of, head.since) == (epoch, since)) {
-            self.runs.drain(..).for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Vec::new()));
+            self.runs
+                .drain(..)
+                .for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Crossing::default()));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One connection between its tasks: both halves of the link, and the driver that sends what is due.
 
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use super::batch::{self, From, Socket};
 use crate::clock;
 use crate::datagrams::connection::{Connection, Heard};
 use crate::datagrams::door::canonical;
-use crate::link::{Link, Repaired, Rx, Tx};
+use crate::link::{Crossing, Link, Repaired, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Message, NoHello};
 
@@ -232,8 +231,8 @@ impl Rx for UdpRx {
         while let Ok(Some(_)) = self.recv().await {}
     }
 
-    fn changed(&mut self) -> Option<Vec<Range<usize>>> {
-        Some(lock(&self.0.connection).take_changed())
+    fn crossing(&mut self) -> Option<Crossing> {
+        Some(lock(&self.0.connection).take_crossing())
     }
 
     fn repaired(&mut self) -> Repaired {
