@@ -314,11 +314,11 @@ impl Sent {
     }
 }
 
-/// Counts a frame into the link's rate, and tells the transport what it is kept to.
+/// Counts a frame into the link's rate, and tells the transport what the link passes.
 fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
     rate.sent(clock::now(), frame);
     rate.lost(tx.losses());
-    rate.budget().into_iter().for_each(|budget| tx.pace(budget as u64));
+    rate.passes().into_iter().for_each(|rate| tx.pace(rate as u64));
 }
 
 /// Reads until the far side leaves; its reason.

@@ -3,9 +3,12 @@
 mod common;
 
 use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{LIMIT, Vstream, vstream};
+use common::way::Way;
+use common::{LIMIT, Vstream, skip, vstream};
 use vstream::datagrams::door::{Call, VERSION, Word};
 
 const CARD: &str = "test?size=640x360&fps=30";
@@ -135,6 +138,79 @@ fn who_has_another_key_or_none_is_refused() {
         .end()
         .ended_with(4)
         .saying("no key is set here");
+}
+
+/// A receiver, and a way to it.
+fn behind() -> (Vstream, Arc<Way>, String) {
+    let mut recv = vstream(&["recv", "--listen", "udp://127.0.0.1:0", "--stats", "json"]);
+    let target = recv.listening().split("://").nth(1).unwrap().to_string();
+    let way = Way::new(&target);
+    let to = format!("udp://{}", way.address());
+    (recv, way, to)
+}
+
+#[test]
+fn a_way_that_takes_no_long_datagrams_gets_shorter_ones() {
+    for (up, down, length) in [(1100, usize::MAX, 1024), (usize::MAX, 1100, 1024), (900, 900, 548)] {
+        let (recv, way, to) = behind();
+        way.up.store(up, Ordering::Relaxed);
+        way.down.store(down, Ordering::Relaxed);
+        let sent = vstream(&["send", "--from", CARD, "--frames", "20", "--to", &to]).end().ended_with(0);
+        sent.saying(&format!("datagrams of 1200 bytes do not reach {}: they have {length} now", way.address()));
+        let totals = recv.end().ended_with(0).totals();
+        assert!(number(&totals, "/frames") > 10.0, "{totals}");
+    }
+}
+
+#[test]
+fn a_way_that_gets_narrow_is_noticed_and_the_stream_goes_on() {
+    let (mut recv, way, to) = behind();
+    let mut send = vstream(&["send", "--from", CARD, "--to", &to]);
+    recv.stats(|line| number(line, "/frames") > 5.0);
+    way.up.store(700, Ordering::Relaxed);
+    send.says("datagrams of 1200 bytes do not arrive any more");
+    send.says("they have 548 now");
+    let before = number(&recv.stats(|line| number(line, "/frames") > 0.0), "/frames");
+    recv.stats(|line| number(line, "/frames") > before + 20.0);
+}
+
+#[test]
+fn a_sender_whose_port_moves_keeps_its_connection() {
+    let (mut recv, way, to) = behind();
+    let mut send = vstream(&["send", "--from", CARD, "--frames", "200", "--to", &to]);
+    send.says("connected to");
+    for _ in 0..3 {
+        let before = number(&recv.stats(|line| number(line, "/frames") > 0.0), "/frames");
+        way.move_on();
+        recv.stats(|line| number(line, "/frames") > before + 20.0);
+    }
+    let sent = send.end().ended_with(0);
+    assert_eq!(sent.lines.iter().filter(|line| line.contains("connected to")).count(), 1, "{}", sent.text());
+}
+
+#[test]
+fn one_sender_serves_several_transports_and_both_internets() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return skip("no IPv6 on this machine");
+    }
+    let mut to = Vec::new();
+    let mut receivers = Vec::new();
+    for scheme in ["tcp", "tls", "udp"] {
+        let mut recv = vstream(&["recv", "--listen", &format!("{scheme}://[::1]:0"), "--stats", "json"]);
+        to.extend(["--to".to_string(), recv.listening()]);
+        receivers.push(recv);
+    }
+    assert!(to.iter().all(|word| word == "--to" || word.contains("://[::1]:")), "{to:?}");
+    let mut every = vstream(&["recv", "--listen", "udp://:0", "--stats", "json"]);
+    let port = every.listening().rsplit(':').next().unwrap().split(['/', '?']).next().unwrap().to_string();
+    to.extend(["--to".to_string(), format!("udp://127.0.0.1:{port}")]);
+    receivers.push(every);
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    vstream(&[&["send", "--from", CARD, "--frames", "60"][..], &to].concat()).end().ended_with(0);
+    for recv in receivers {
+        let totals = recv.end().ended_with(0).totals();
+        assert!(number(&totals, "/frames") > 20.0, "{totals}");
+    }
 }
 
 #[test]

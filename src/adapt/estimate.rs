@@ -182,7 +182,7 @@ impl Estimate {
     }
 
     /// Bits a second at which the network passes frames on.
-    fn passing(&self) -> Option<f64> {
+    pub fn passing(&self) -> Option<f64> {
         let mut rates: Vec<f64> = self.passed.iter().copied().collect();
         rates.sort_by(f64::total_cmp);
         rates.get(rates.len() / 2).copied()

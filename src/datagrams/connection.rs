@@ -116,6 +116,12 @@ impl Connection {
         }
     }
 
+    /// Packets of these bytes at most, from the next frame on.
+    pub fn shorten(&mut self, mtu: usize) {
+        self.mtu = mtu;
+        self.outbox.shorten(mtu);
+    }
+
     pub fn peer(&self) -> SocketAddr {
         self.path.peer()
     }

@@ -108,6 +108,11 @@ impl Outbox {
         }
     }
 
+    /// Parts of packets of this length, from the next frame on.
+    pub fn shorten(&mut self, mtu: usize) {
+        self.room = part_bytes(mtu);
+    }
+
     pub fn begin(&mut self, mut begin: Begin, losses: Losses) -> Result<()> {
         self.abandon(losses);
         if let Some(head) = begin.head.take() {

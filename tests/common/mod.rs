@@ -6,6 +6,7 @@ pub mod disk;
 pub mod folder;
 pub mod rig;
 pub mod shape;
+pub mod way;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

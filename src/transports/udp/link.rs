@@ -61,6 +61,11 @@ impl Shared {
         self.stirred.notify(usize::MAX);
     }
 
+    /// The peer asks for datagrams of no more than this, before anything has crossed.
+    pub fn shorten(&self, mtu: usize) {
+        lock(&self.connection).shorten(mtu);
+    }
+
     /// The peer knows of no such connection, or is not there any more.
     pub fn lose(&self) {
         lock(&self.connection).lose();

@@ -182,7 +182,11 @@ impl Door {
             return Ok(Some(Word::Cookie { caller, cookie }));
         }
         let mut guests = lock(&self.guests);
-        if let Some(answer) = guests.answers.get(&(from.address, caller)) {
+        let Guests { by_id, answers } = &mut *guests;
+        if let Some(answer) = answers.get_mut(&(from.address, caller)) {
+            // It may have been too long for the way, and so the caller asks for less.
+            answer.mtu = door::agree(call.mtu, answer.mtu)?;
+            by_id.get(&answer.listener).inspect(|guest| guest.shorten(answer.mtu));
             return Ok(Some(Word::Answer(answer.clone())));
         }
         if guests.by_id.len() >= GUESTS || self.arrived.is_full() {
