@@ -1,5 +1,5 @@
 #!/bin/sh
-# guard.sh VSTREAM FILM.i420 [ROUNDS]: processor time of both ends for each frame of 1080p film over tcp, over tls and under a key,
+# guard.sh VSTREAM FILM.i420 [ROUNDS]: processor time of both ends for each frame of 1080p film over tcp, tls and udp, and under a key,
 # in turn; medians of the rounds, and each as a ratio to tcp. Every frame crosses, so that all of them carry the same.
 set -eu
 vstream=$1 film=$2 rounds=${3:-5}
@@ -24,11 +24,12 @@ for _ in $(seq "$rounds"); do
     once tcp tcp
     once tls tls
     VSTREAM_KEY='a key of the bench' once key tcp
+    once udp udp
 done
 median() { sort -n "$dir/$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 echo "| 1080p film, every frame | sender, ms a frame | receiver | sender to tcp's | receiver to tcp's |"
 echo "|---|---|---|---|---|"
-for kind in tcp tls key; do
+for kind in tcp tls key udp; do
     echo "$kind $(median $kind.send) $(median $kind.recv) $(median tcp.send) $(median tcp.recv)" |
         awk '{ printf "| %s | %.1f | %.1f | %.2f | %.2f |\n", $1, $2, $3, $2 / $4, $3 / $5 }'
 done

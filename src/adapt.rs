@@ -167,9 +167,9 @@ impl Rate {
         follow.into_iter().chain(cap).reduce(f64::min)
     }
 
-    /// Bits a second that the link may be taken to pass: what it is kept to, or how fast frames crossed it.
-    pub fn passes(&self) -> Option<f64> {
-        self.budget().or_else(|| self.estimate.passing())
+    /// Bits a second at which the network passes frames on.
+    pub fn passing(&self) -> Option<f64> {
+        self.estimate.passing()
     }
 
     /// What a ladder needs to know; none before frames have shown it.

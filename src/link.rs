@@ -23,8 +23,9 @@ pub trait Tx: Send {
     async fn send(&mut self, message: Message) -> Result<()>;
     /// Sends what may still wait for more, as the beginning of a frame does; whole frames and words go by themselves.
     async fn flush(&mut self) -> Result<()>;
-    /// How many bits a second the link should carry, for transports that spread what they send.
-    fn pace(&mut self, _bits_per_second: u64) {}
+    /// Bits a second that the link is kept to, where it is, and at which the network was seen to pass frames on: for
+    /// transports that spread what they send.
+    fn pace(&mut self, _kept_to: Option<f64>, _passing: Option<f64>) {}
     /// Packets that the network lost, and packets sent, since the link began; zeros where losses are not seen.
     fn losses(&self) -> (u64, u64) {
         (0, 0)

@@ -314,11 +314,11 @@ impl Sent {
     }
 }
 
-/// Counts a frame into the link's rate, and tells the transport what the link passes.
+/// Counts a frame into the link's rate, and tells the transport what is known of it.
 fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
     rate.sent(clock::now(), frame);
     rate.lost(tx.losses());
-    rate.passes().into_iter().for_each(|rate| tx.pace(rate as u64));
+    tx.pace(rate.budget(), rate.passing());
 }
 
 /// Reads until the far side leaves; its reason.

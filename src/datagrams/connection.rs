@@ -176,9 +176,9 @@ impl Connection {
         self.outbox.take_lost()
     }
 
-    /// The rate that the network is known to take.
-    pub fn pace(&mut self, bits: u64) {
-        self.pacing.target(bits);
+    /// Bits a second that we are kept to, and at which the network was seen to pass frames on.
+    pub fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
+        self.pacing.known(kept_to, passing);
     }
 
     pub fn repaired(&self) -> Repaired {

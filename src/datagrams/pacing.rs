@@ -13,7 +13,7 @@ const LATER: Duration = Duration::from_micros(500);
 const ABOVE: f64 = 2.5;
 /// A stream that rests may begin to move: until it is told or seen, this is thought to pass, in bits a second.
 const FAIR: f64 = 40e6;
-/// What leaves at once when a frame begins.
+/// What leaves together: some datagrams, so that neither end wakes for each of them.
 const BURST: Duration = Duration::from_micros(500);
 /// What is made up for when a busy machine wakes us late.
 const LATE: Duration = Duration::from_millis(4);
@@ -24,7 +24,8 @@ pub struct Pacing {
     free: i64,
     /// Bits a second.
     rate: f64,
-    target: Option<u64>,
+    kept_to: Option<f64>,
+    passing: Option<f64>,
     /// Something has left of what waits.
     busy: bool,
     /// A frame has begun and not ended: it is spread already, by its encoder or by the network that it comes over.
@@ -37,9 +38,9 @@ pub struct Pacing {
 }
 
 impl Pacing {
-    /// The rate of the stream that the network is known to take.
-    pub fn target(&mut self, bits: u64) {
-        self.target = Some(bits);
+    /// Bits a second that the stream is kept to, and at which the network was seen to pass frames on.
+    pub fn known(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
+        (self.kept_to, self.passing) = (kept_to, passing);
     }
 
     /// A frame begins.
@@ -60,7 +61,8 @@ impl Pacing {
 
     /// So many bytes wait: the rate that takes them away in time.
     pub fn wait(&mut self, waiting: usize) {
-        let most = ABOVE * self.target.map_or(self.stream.max(FAIR), |target| target as f64);
+        let seen = self.stream.max(FAIR).max(self.passing.unwrap_or(0.0));
+        let most = ABOVE * self.kept_to.unwrap_or(seen);
         let needed = if self.coming { most } else { waiting as f64 * 8.0 / SPREAD.as_secs_f64() };
         // A rate that has been taken up holds until the frame is out.
         self.busy &= waiting > 0;
@@ -78,9 +80,9 @@ impl Pacing {
         self.free = self.free.max(earliest) + (bytes as f64 * 8e9 / rate) as i64;
     }
 
-    /// When the next may leave.
+    /// When the next may leave, and some after it.
     pub fn wake(&self) -> Time {
-        Time::from_micros(self.free.div_euclid(1000) + 1)
+        Time::from_micros(self.free.div_euclid(1000) + 1) + BURST
     }
 }
 
@@ -117,9 +119,12 @@ mod tests {
         }
         let large = send(&mut pacing, now, 400);
         assert!(large > Duration::from_millis(30), "{large:?}: a burst of 100 Mbit/s is as much as is known to pass");
-        pacing.target(10_000_000);
+        pacing.known(Some(10e6), Some(50e6));
         let held = send(&mut pacing, now + Duration::from_secs(1), 25);
         assert!((8.0..10.5).contains(&(held.as_secs_f64() * 1e3)), "{held:?}: 31 kB at 25 Mbit/s");
+        pacing.known(None, Some(200e6));
+        let fast = send(&mut pacing, now + Duration::from_secs(2), 400);
+        assert!(fast < Duration::from_millis(10), "{fast:?}: the network was seen to take more");
     }
     #[test]
     fn what_comes_spread_goes_on_as_it_comes() {

@@ -195,8 +195,8 @@ impl Tx for UdpTx {
         lock(&self.0.connection).losses()
     }
 
-    fn pace(&mut self, bits_per_second: u64) {
-        lock(&self.0.connection).pace(bits_per_second);
+    fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
+        lock(&self.0.connection).pace(kept_to, passing);
     }
 }
 
