@@ -33,7 +33,7 @@ pub struct Fates {
 
 impl Fates {
     pub const HEAD: &str = "| | frames shown | whole in time | stale tiles under 5 % | stale tiles healed within 3 frames \
-        | added latency p50, p95 | longest pause | bytes crossed |\n|---|---|---|---|---|---|---|---|";
+        | added latency p50, p95 | longest pause, and the source's own | bytes crossed |\n|---|---|---|---|---|---|---|---|";
 
     pub fn row(mut self, name: &str, network: &str, latency: Duration) -> String {
         self.shown.retain(|shown| shown.seq >= WARM);
@@ -53,15 +53,17 @@ impl Fates {
             self.shown.iter().map(|shown| (took(shown).as_secs_f64() - DELAY.as_secs_f64()) * 1e3).collect();
         ms.sort_by(f64::total_cmp);
         let at = |part: f64| ms.get((ms.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
-        let pauses = self.shown.windows(2).map(|pair| pair[1].at.since(pair[0].at));
+        let pause = |times: &[Time]| times.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default();
+        let shown: Vec<Time> = self.shown.iter().map(|shown| shown.at).collect();
         format!(
-            "| {name}, {network}, latency {} ms | {} of {count} | {:.2} % | {few} | {soon} | {:.1}, {:.1} ms | {} ms | {:+.1} % |",
+            "| {name}, {network}, latency {} ms | {} of {count} | {:.2} % | {few} | {soon} | {:.1}, {:.1} ms | {}, {} ms | {:+.1} % |",
             latency.as_millis(),
             self.shown.len(),
             100.0 * in_time / count,
             at(0.5),
             at(0.95),
-            pauses.max().unwrap_or_default().as_millis(),
+            pause(&shown).as_millis(),
+            pause(&self.sent[WARM as usize..]).as_millis(),
             100.0 * (self.crossed as f64 / self.bytes as f64 - 1.0),
         )
     }

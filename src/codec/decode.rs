@@ -10,7 +10,7 @@ use zune_core::bytestream::ZCursor;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use crate::codec::tiles::{Grid, Strip, parts};
+use crate::codec::tiles::{ALONE, Grid, Strip, parts};
 use crate::codec::{jpeg, lossless, size};
 use crate::draft::Draft;
 use crate::frame::Frame;
@@ -115,12 +115,16 @@ fn strips<B: AsRef<[u8]> + Sync>(head: &Head, grid: Grid, segments: &[Segment<B>
         let [y, cb, cr]: [Plane; 3] = planes;
         Ok(Strip { tiles, width, planes: [y.samples, cb.samples, cr.samples] })
     };
-    let cut = grid.strips(segments, |segment| segment.0, parts());
-    let decoded = cut.into_par_iter().flat_map_iter(|strip| match decode(strip) {
+    let each = |strip: &[Segment<B>]| match decode(strip) {
         Ok(strip) => vec![strip],
         Err::<_, anyhow::Error>(_) => strip.chunks(1).filter_map(|tile| decode(tile).ok()).collect(),
-    });
-    Ok(decoded.collect())
+    };
+    if segments.len() <= ALONE {
+        let cut = grid.strips(segments, |segment| segment.0, 1);
+        return Ok(cut.into_iter().flat_map(each).collect());
+    }
+    let cut = grid.strips(segments, |segment| segment.0, parts());
+    Ok(cut.into_par_iter().flat_map_iter(each).collect())
 }
 
 /// One component at its own resolution: rows of `width` samples.

@@ -10,6 +10,10 @@ use crate::clock::Time;
 pub const DELAY: Duration = Duration::from_millis(4);
 /// Words are so far apart at least, however much is missing.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The last word is said again after this while nothing comes, so many times: what is lost in bursts is so many packets
+/// on end, which must not be all that a sender hears of its last frames.
+const AGAIN: Duration = Duration::from_millis(10);
+const TIMES: u32 = 10;
 
 #[derive(Debug, Default)]
 pub struct Received {
@@ -20,6 +24,8 @@ pub struct Received {
     /// When the next word is due.
     due: Option<Time>,
     told: Time,
+    /// How often the same was said.
+    times: u32,
 }
 
 impl Received {
@@ -47,15 +53,17 @@ impl Received {
             (false, false) => self.ranges.insert(at, (number, number)),
         }
         self.ranges.truncate(RANGES);
-        if wants && self.due.is_none() {
-            self.due = Some(now + DELAY);
+        if wants {
+            let waits = self.due.filter(|_| self.times == 0);
+            self.due = Some(waits.unwrap_or(now + DELAY));
+            self.times = 0;
         }
     }
 
     /// A word is due at once, but not for every packet.
     pub fn hurry(&mut self, now: Time) {
         let soon = now.max(self.told + PAUSE);
-        self.due = self.due.map(|due| due.min(soon));
+        self.due = self.due.map(|due| if self.times == 0 { due.min(soon) } else { due });
     }
 
     /// Whether packets before this one are missing.
@@ -74,7 +82,8 @@ impl Received {
 
     /// The word, which is given with this.
     pub fn tell(&mut self, now: Time) -> Ack {
-        (self.due, self.told) = (None, now);
+        (self.told, self.times) = (now, self.times + 1);
+        self.due = (self.times <= TIMES).then_some(now + AGAIN);
         let delay = now.since(self.newest).as_micros() as u64;
         Ack { delay, settled: 0, unread: 0, ranges: self.ranges.iter().copied().collect() }
     }
@@ -98,6 +107,23 @@ mod tests {
             }
             let told: BTreeSet<u64> = received.tell(Time::default()).ranges.iter().flat_map(|&(a, b)| a..=b).collect();
             prop_assert_eq!(told, set);
+        }
+    }
+
+    #[test]
+    fn the_last_word_is_said_again_for_a_while() {
+        let (mut received, mut now) = (Received::default(), Time::from_micros(1_000_000));
+        assert_eq!(received.due(), None);
+        for packet in 0..3 {
+            received.take(packet, now, true);
+            assert_eq!(received.due(), Some(now + DELAY));
+            let mut words = 0;
+            while let Some(due) = received.due() {
+                assert!(due > now && received.tell(due).ranges == [(0, packet)]);
+                received.hurry(due); // an answer to a repeated word is nothing new
+                (now, words) = (due, words + 1);
+            }
+            assert_eq!(words, 1 + TIMES);
         }
     }
 

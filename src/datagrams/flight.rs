@@ -18,7 +18,10 @@ const REORDER: Duration = Duration::from_millis(2);
 const REORDER_MAX: Duration = Duration::from_millis(100);
 /// The round trip before one is measured (RFC 9002 says 333 ms; probes are cheap here).
 const INITIAL: Duration = Duration::from_millis(150);
-/// The longest pause between probes for an answer.
+/// The pause after the first probe for an answer, which is doubled after so many: what is lost in bursts is so many packets on
+/// end, so one by one they would take long.
+const PROBE: Duration = Duration::from_millis(5);
+const PROBES: u32 = 8;
 const PROBE_MAX: Duration = Duration::from_secs(1);
 
 /// `T` is what a packet carried.
@@ -144,8 +147,10 @@ impl<T> Flight<T> {
                 arrived(&packet.content, was_lost);
             }
         }
-        if let Some(sample) = sample {
-            self.rtt.add(sample.saturating_sub(Duration::from_micros(ack.delay).min(2 * DELAY)));
+        // A word that is said again, as the first was lost, shows no round trip.
+        let delay = Duration::from_micros(ack.delay);
+        if let Some(sample) = sample.filter(|_| delay <= 2 * DELAY) {
+            self.rtt.add(sample.saturating_sub(delay));
         }
         if too_early {
             self.reorder = (2 * self.reorder).min(REORDER_MAX);
@@ -197,7 +202,11 @@ impl<T> Flight<T> {
     }
 
     fn probes_at(&self) -> Option<Time> {
-        let wait = (self.patience() * 2u32.saturating_pow(self.probes.min(10))).min(PROBE_MAX);
+        let wait = match self.probes {
+            0 => self.patience(),
+            probes => PROBE * 2u32.pow((probes / PROBES).min(10)),
+        };
+        let wait = wait.min(PROBE_MAX);
         (self.waiting > 0).then(|| self.last_sent + wait)
     }
 
@@ -312,8 +321,19 @@ mod tests {
         let mut flight = flight(1);
         let first = flight.wake().unwrap();
         assert!(!flight.probe(first - Duration::from_micros(1)) && flight.probe(first));
-        assert!(flight.wake().unwrap().since(first) >= first.since(ms(0)) / 2);
-        acknowledge(&mut flight, &[(0, 0)], ms(1000));
+        let mut at = first;
+        let mut pauses = Vec::new();
+        while pauses.last() != Some(&PROBE_MAX) {
+            flight.sent(at, true, 0);
+            let next = flight.wake().unwrap();
+            assert!(flight.probe(next));
+            pauses.push(next.since(at));
+            at = next;
+        }
+        assert!(pauses.is_sorted() && pauses[..7].iter().all(|pause| *pause == PROBE), "{pauses:?}");
+        assert!(pauses.len() < 100, "{} probes", pauses.len());
+        let last = flight.next() - 1;
+        acknowledge(&mut flight, &[(0, last)], at);
         assert_eq!(flight.wake(), None);
     }
 

@@ -15,6 +15,9 @@ const BUFFER: usize = 4 << 20;
 const BUFFERS: usize = 16;
 const GATHERED: usize = 64 << 10;
 
+/// Bytes that leave in one call at most: what one datagram may have.
+const TOGETHER: usize = 60_000;
+
 pub struct Socket {
     io: Async<UdpSocket>,
     state: UdpSocketState,
@@ -88,7 +91,41 @@ impl Socket {
     }
 }
 
+/// How many of the first datagrams may leave in one call: those of one length, and one that is shorter.
+pub fn run(batch: &[(SocketAddr, Vec<u8>)], at_once: usize) -> usize {
+    let Some((to, first)) = batch.first() else { return 0 };
+    let most = at_once.min(TOGETHER / first.len().max(1)).max(1);
+    let same = batch.iter().take_while(|(other, datagram)| other == to && datagram.len() == first.len()).count();
+    let shorter = batch.get(same).is_some_and(|(other, datagram)| other == to && datagram.len() < first.len());
+    (same + usize::from(shorter)).min(most)
+}
+
 /// Whether a datagram was longer than the way takes.
 pub fn is_too_long(error: &io::Error) -> bool {
     quinn_udp::is_msg_size_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_of_one_length_leave_together_and_one_that_is_shorter() {
+        let [here, there] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let of = |lengths: &[(SocketAddr, usize)]| lengths.iter().map(|&(to, n)| (to, vec![0; n])).collect::<Vec<_>>();
+        for (lengths, together) in [
+            (&[][..], 0),
+            (&[(here, 900)], 1),
+            (&[(here, 900), (here, 900), (here, 800), (here, 800)], 3),
+            (&[(here, 900), (here, 901)], 1),
+            (&[(here, 900), (there, 900)], 1),
+            (&[(here, 900), (there, 800)], 1),
+            (&[(here, 30_000), (here, 30_000), (here, 30_000)], 2),
+            (&[(here, 65_000), (here, 65_000)], 1),
+        ] {
+            assert_eq!(run(&of(lengths), 64), together, "{lengths:?}");
+        }
+        assert_eq!(run(&of(&[(here, 900); 9]), 4), 4);
+        assert_eq!(run(&of(&[(here, 900); 9]), 1), 1, "a kernel that cannot");
+    }
 }

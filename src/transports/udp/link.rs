@@ -1,5 +1,6 @@
 //! One connection between its tasks: both halves of the link, and the driver that sends what is due.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -86,26 +87,27 @@ impl Shared {
             let (batch, wake, over) = {
                 let mut connection = lock(&self.connection);
                 let now = clock::now();
-                let batch: Vec<_> = std::iter::from_fn(|| connection.transmit(now)).take(TURN).collect();
+                let mut batch: Vec<_> = std::iter::from_fn(|| connection.transmit(now)).take(TURN).collect();
                 if connection.room(true) {
                     self.writable.notify(usize::MAX);
                 }
                 if connection.has_message() || connection.settled() {
                     self.readable.notify(usize::MAX);
                 }
+                batch.sort_by_key(|(to, datagram)| (*to, Reverse(datagram.len())));
                 (batch, connection.wake(), connection.is_over(now))
             };
-            // Datagrams of one length leave together.
-            for run in batch.chunk_by(|a, b| a.0 == b.0 && a.1.len() == b.1.len()) {
-                for together in run.chunks(self.socket.at_once().min(60_000 / run[0].1.len().max(1)).max(1)) {
-                    let bytes = together.iter().flat_map(|(_, bytes)| bytes).copied().collect::<Vec<u8>>();
-                    let sent = self.socket.send(run[0].0, self.local, &bytes, run[0].1.len()).await;
-                    match sent {
-                        Err(error) if batch::is_too_long(&error) => lock(&self.connection).too_long(),
-                        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => self.lose(),
-                        _ => {} // a network that is away for a moment loses datagrams, as networks do
-                    }
+            let mut rest = &batch[..];
+            while let Some((to, longest)) = rest.first() {
+                let (together, others) = rest.split_at(batch::run(rest, self.socket.at_once()));
+                let mut bytes = Vec::with_capacity(together.len() * longest.len());
+                together.iter().for_each(|(_, datagram)| bytes.extend_from_slice(datagram));
+                match self.socket.send(*to, self.local, &bytes, longest.len()).await {
+                    Err(error) if batch::is_too_long(&error) => lock(&self.connection).too_long(),
+                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => self.lose(),
+                    _ => {} // a network that is away for a moment loses datagrams, as networks do
                 }
+                rest = others;
             }
             if over {
                 self.readable.notify(usize::MAX);
