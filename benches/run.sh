@@ -31,10 +31,14 @@ ffmpeg -nostdin -v error -y -ss 6 -i "$film" -frames:v 1 target/film/frame.ppm
 tjbench target/film/frame.ppm 80 -subsamp 420 -yuv -benchtime 2 | grep -E '(Comp from|Decomp to) YUV'
 cargo bench --locked --bench latency -- target/film/1280x720.i420 1280x720
 cargo bench --locked --bench latency -- target/film/1920x1080.i420 1920x1080
-# Quality that follows the network: 200 s.
+# Quality that follows the network: 300 s.
 [ -f target/film/720p30.y4m ] || ffmpeg -nostdin -v error -y -ss 4 -t 10 -i "$film" -r 30 -vf scale=1280:720 -pix_fmt yuv420p \
     target/film/720p30.y4m
 cargo bench --locked --bench adapt -- target/film/720p30.y4m
+# Bad networks, and SRT in the same: 4 minutes, and 5 of bursts.
+.ci/packages srt-tools
+cargo bench --locked --bench udp -- target/film/1920x1080.i420
+cargo bench --locked --bench udp -- target/film/1920x1080.i420 1080p 300 burst-loss=2%:8
 # A hub: a crowd, four rungs at once, fan-out.
 cargo bench --locked --bench hub
 cargo bench --locked --bench hub -- target/film/1080p30.mp4

@@ -61,7 +61,7 @@ echo "|---|---|"
 bottleneck 40
 in_b iperf3 -s -1 >/dev/null &
 receive 4
-in_a iperf3 -c 10.78.0.2 -t 120 -i 20 -f m >"$dir/tcp" &
+in_a iperf3 -c 10.78.0.2 -t 120 -i 20 -f m --forceflush >"$dir/tcp" &
 send 4 120
 sleep 119
 for from in 20 40 60 80 100; do

@@ -44,6 +44,7 @@ pub fn play(film: &Arc<Film>, network: &str, latency: Duration) -> Fates {
         limits: Default::default(),
         over: Stop::default(),
         path: path(1),
+        talk: None,
     };
     let looked = std::thread::spawn({
         let (drafts, film) = (into.out.subscribe(), film.clone());
@@ -55,7 +56,7 @@ pub fn play(film: &Arc<Film>, network: &str, latency: Duration) -> Fates {
         );
     let watching = smol::spawn({
         let (stop, into, way) = (stop.clone(), into.clone(), path(2));
-        async move { watch(guest, &into, &way, &Board::new("recv").join("sender"), (&stop, &stop), |_, _| true).await }
+        async move { watch(guest, &into, &way, &Board::new("recv").join("sender"), (&stop, &stop), None, |_, _| true).await }
     });
     let sent = film.play(|seq, coded| {
         let captured = clock::now();
@@ -82,6 +83,7 @@ fn greeted(mut caller: Link, mut guest: Link) -> (Link, Link) {
         agent: greet::agent(),
         instance: 1,
         listening: None,
+        visit: Default::default(),
         stream: About::default(),
     };
     let welcome = async {

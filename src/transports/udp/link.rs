@@ -1,6 +1,5 @@
 //! One connection between its tasks: both halves of the link, and the driver that sends what is due.
 
-use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -94,15 +93,16 @@ impl Shared {
                 if connection.has_message() || connection.settled() {
                     self.readable.notify(usize::MAX);
                 }
-                batch.sort_by_key(|(to, datagram)| (*to, Reverse(datagram.len())));
+                // The longest, parities among them, last: they are not needed if the others come.
+                batch.sort_by_key(|(to, datagram)| (*to, datagram.len()));
                 (batch, connection.wake(), connection.is_over(now))
             };
             let mut rest = &batch[..];
-            while let Some((to, longest)) = rest.first() {
+            while let Some((to, first)) = rest.first() {
                 let (together, others) = rest.split_at(batch::run(rest, self.socket.at_once()));
-                let mut bytes = Vec::with_capacity(together.len() * longest.len());
+                let mut bytes = Vec::with_capacity(together.len() * first.len());
                 together.iter().for_each(|(_, datagram)| bytes.extend_from_slice(datagram));
-                match self.socket.send(*to, self.local, &bytes, longest.len()).await {
+                match self.socket.send(*to, self.local, &bytes, first.len()).await {
                     Err(error) if batch::is_too_long(&error) => lock(&self.connection).too_long(),
                     Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => self.lose(),
                     _ => {} // a network that is away for a moment loses datagrams, as networks do
