@@ -22,10 +22,12 @@ use crate::units;
 use crate::web::live::Live;
 use crate::web::sizes::Sizes;
 use crate::web::views::{Origin, Views};
-use crate::word::{Guest as Figures, Room as State, Word};
+use crate::word::{Guest as Figures, Room as State, Talk, Word};
 
 /// Words that may wait for a guest; one that takes none for so long has left, or will be told the next ones.
 const TOLD: usize = 64;
+/// Words of a guest that wait to be dealt with.
+const HEARD: usize = 16;
 /// Viewers that a list names, so that it fits into a word whatever their names are; the others are counted.
 const LISTED: usize = 64;
 
@@ -84,6 +86,16 @@ impl Guest {
         let now = clock::now();
         let effects = state.chat.say(self.id, text, now, now.unix_micros());
         state.carry_out(effects);
+    }
+
+    /// What its link and it say to each other, and what is heard of it. One without a name is told nothing, and nothing is
+    /// kept for it: rooms full of viewers, one a second, would be.
+    pub fn talk(&self, named: bool) -> (Option<Talk>, Receiver<Word>) {
+        let (heard, words) = bounded(HEARD);
+        if !named {
+            self.told.close();
+        }
+        (named.then(|| Talk { heard, told: self.told.clone() }), words)
     }
 
     /// A word to this guest alone.

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use async_channel::{Receiver, bounded};
+use async_channel::Receiver;
 use smol::future::or;
 
 use super::Hub;
 use super::room::{Guest, Room, Stream};
-use super::viewer::HEARD;
 use crate::link::Link;
 use crate::message::Hello;
 use crate::roles::calls::refuse;
-use crate::word::{Talk, Word};
+use crate::word::Word;
 
 /// Serves a sender until it leaves; true when its stream is over with that.
 pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed: bool) -> bool {
@@ -33,8 +32,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed:
             return false;
         }
     };
-    let (heard, words) = bounded(HEARD);
-    let talk = user.map(|_| Talk { heard, told: guest.told.clone() });
+    let (talk, words) = guest.talk(user.is_some());
     let receiving = upstream.receive(link, room.name.clone(), hello.stream, &seat, talk.as_ref());
     let over = or(receiving, or(listen(&guest, &words), gone(&guest))).await;
     if !over {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_channel::{Receiver, bounded};
+use async_channel::Receiver;
 use async_io::Timer;
 use smol::future::or;
 
@@ -24,10 +24,8 @@ use crate::publish::{End, Feed, publish};
 use crate::roles::calls::{self, refuse};
 use crate::stats::Peer;
 use crate::stop::Stop;
-use crate::word::{Talk, Word};
+use crate::word::Word;
 
-/// Words of a guest that wait to be dealt with.
-pub const HEARD: usize = 16;
 /// How often the network is looked at for another rung.
 pub const LOOK: Duration = Duration::from_millis(250);
 
@@ -57,8 +55,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     }
     log::info!("{} watches {} as {} ({})", link.peer, room.name, guest.name, greet::printable(&hello.agent));
     guest.tell(watched.word());
-    let (heard, words) = bounded(HEARD);
-    let talk = user.map(|_| Talk { heard, told: guest.told.clone() });
+    let (talk, words) = guest.talk(user.is_some());
     let mine = Fanout::new(false);
     let viewer = room.board.view(&guest.name);
     let mut feed = Feed {
