@@ -3,11 +3,10 @@
 
 mod common;
 
-use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use common::{Vstream, have, output, skip, vstream};
+use common::{Vstream, have, output, prometheus, vstream};
 use serde_json::{Value, json};
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Message, WebSocket};
@@ -86,7 +85,7 @@ fn programs_read_a_stream_at_any_size() {
 
 #[test]
 fn prometheus_reads_each_streams_metrics() {
-    if !have("curl") || !have("python3") {
+    if !have("curl") {
         return;
     }
     let (_hub, _send, at, to) = hub_and_links(&[]);
@@ -95,21 +94,8 @@ fn prometheus_reads_each_streams_metrics() {
     while !get(&at, "/metrics").contains("stream=\"other\"") {
         assert!(std::time::Instant::now() < late, "the other stream does not come");
     }
-    let script = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\
-        for family in parse(sys.stdin.read()):\n for s in family.samples: print(s.name, s.labels.get('stream'))";
-    let mut python = Command::new("python3")
-        .args(["-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    python.stdin.take().unwrap().write_all(get(&at, "/metrics").as_bytes()).unwrap();
-    let read = python.wait_with_output().unwrap();
-    if String::from_utf8_lossy(&read.stderr).contains("No module named 'prometheus_client'") {
-        return skip("no prometheus_client for python3 (package python3-prometheus-client)");
-    }
-    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    let script = "for f in families:\n for s in f.samples: print(s.name, s.labels.get('stream'))";
+    let Some(text) = prometheus(get(&at, "/metrics").as_bytes(), script) else { return };
     for stream in ["talk", "other"] {
         assert!(text.contains(&format!("vstream_frames_total {stream}")), "{text}");
     }

@@ -8,7 +8,7 @@ pub mod rig;
 pub mod shape;
 pub mod way;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -196,4 +196,31 @@ pub fn probed(file: &Path) -> usize {
     let args = ["-v", "error", "-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames"];
     let out = output("ffprobe", &[&args[..], &["-of", "csv=p=0", file.to_str().expect("a plain path")]].concat());
     String::from_utf8_lossy(&out).trim().parse().expect("a number of frames")
+}
+
+/// What Prometheus' own parser makes of metrics: the output of a script that has them as `families`. None where there is
+/// no such parser.
+pub fn prometheus(metrics: &[u8], script: &str) -> Option<String> {
+    const READ: &str = "import sys\nfrom prometheus_client.parser import text_string_to_metric_families as parse\n\
+                        families = list(parse(sys.stdin.read()))\n";
+    // Debian's, which has Debian's packages.
+    let mut command = Command::new("/usr/bin/python3");
+    command
+        .args(["-c", &format!("{READ}{script}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let Ok(mut python) = command.spawn() else {
+        skip("no python3 on this machine");
+        return None;
+    };
+    python.stdin.take().unwrap().write_all(metrics).unwrap();
+    let out = python.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&out.stderr);
+    if error.contains("No module named 'prometheus_client'") {
+        skip("no prometheus_client for python3 (package python3-prometheus-client)");
+        return None;
+    }
+    assert!(out.status.success(), "{error}\n{}", String::from_utf8_lossy(metrics));
+    Some(String::from_utf8_lossy(&out.stdout).into_owned())
 }
