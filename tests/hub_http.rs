@@ -126,6 +126,19 @@ fn a_page_gets_one_picture_at_a_time() {
 }
 
 #[test]
+fn a_page_whose_network_takes_more_gets_more() {
+    let (_hub, _send, at, to) = hub_and_links(&[]);
+    let mut send = vstream(&["send", "--from", "test?size=1280x720&fps=5", "--to", &format!("{to}/slow")]);
+    send.says("connected");
+    let late = std::time::Instant::now() + common::LIMIT;
+    let better = word(&mut page(&at, "name=slow&rung=auto"), |word| {
+        assert!(std::time::Instant::now() < late, "it stays as it was");
+        word["type"] == "rung" && word["why"] != Value::Null
+    });
+    assert_eq!((&better["rung"], &better["auto"]), (&json!("source"), &json!(true)));
+}
+
+#[test]
 fn pages_that_mean_no_good_hurt_nobody() {
     let (mut hub, _send, at) = hub(&[]);
     let mut good = page(&at, "name=talk&user=good");

@@ -136,7 +136,8 @@ enum Next {
 
 impl Page<'_> {
     async fn show(&self, hub: &Hub, mut playing: Playing, tx: &mut Tx) -> Result<()> {
-        let (mut pinged, mut due, mut placed) = (clock::now(), clock::now(), clock::now());
+        let (mut pinged, mut looked) = (clock::now(), clock::now());
+        let (mut due, mut placed) = (pinged, pinged);
         let mut wish = self.watched.wish();
         playing.play(&wish.rung, wish.paused, None);
         loop {
@@ -157,7 +158,7 @@ impl Page<'_> {
                     Next::Ping
                 };
                 let look = async {
-                    Timer::after(LOOK).await;
+                    Timer::after((looked + LOOK).since(clock::now())).await;
                     Next::Look
                 };
                 let other = async {
@@ -181,7 +182,10 @@ impl Page<'_> {
                         let sent = pinged.micros().to_le_bytes().to_vec();
                         tx.send(Message::Ping(sent.into())).await?;
                     }
-                    Next::Look => self.look(),
+                    Next::Look => {
+                        looked = clock::now();
+                        self.look(looked);
+                    }
                     Next::Other => break,
                     Next::Gone => {
                         while let Ok(word) = self.guest.told.try_recv() {
@@ -227,8 +231,7 @@ impl Page<'_> {
         }
     }
 
-    fn look(&self) {
-        let now = clock::now();
+    fn look(&self, now: Time) {
         let seen = {
             let flight = lock(&self.flight);
             Seen { takes: flight.takes(now), frame_bytes: flight.bytes() }
