@@ -201,6 +201,19 @@ fn each_viewer_has_its_own_rung_and_changes_it() {
 }
 
 #[test]
+fn who_comes_before_the_first_picture_is_told_when_it_is_lower() {
+    let (_hub, to) = hub(&[]);
+    let silent = call(&to, Hello { name: Some("talk".into()), ..hello(Side::Publish, None, None) }).unwrap();
+    let early = guest(&format!("{to}/talk"), "early", "auto");
+    early.hears(|word| matches!(word, Word::Rung { rung, .. } if rung == "480p"));
+    drop(silent);
+    let _send = send(&format!("{to}/talk"), &["--size", "320x180"]);
+    early.hears(
+        |word| matches!(word, Word::Rung { rung, why, .. } if rung == "source" && why == "there is no 480p of it"),
+    );
+}
+
+#[test]
 fn guests_talk_and_the_hub_keeps_the_peace() {
     let (_hub, to) = hub(&["--chat-history", "2"]);
     let _send = send(&to, &[]);

@@ -103,14 +103,21 @@ impl Watched {
         let choice = choice.as_mut()?;
         let costs = self.room.costs(rung, seen.frame_bytes);
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
-        // What is watched is the source's where it has become the lower one.
         let before = costs.iter().position(|(offered, _)| offered == rung);
-        let before = before.unwrap_or(costs.len().saturating_sub(1));
-        let at = choice.look(now, seen.takes, before, &bits)?;
+        let at = match before {
+            Some(before) => choice.look(now, seen.takes, before, &bits)?,
+            // A source that has become the lower one, or was not known yet: that is what plays.
+            None => costs.len().checked_sub(1)?,
+        };
         let (next, cost) = costs.get(at).filter(|(next, _)| next != rung)?;
         let takes = seen.takes.unwrap_or_default() / 1e6;
-        let verb = if at < before { "only takes" } else { "takes" };
-        let why = format!("the network {verb} {takes:.1} Mbit/s, {next} needs about {:.1}", cost / 1e6);
+        let why = match before {
+            None => format!("there is no {rung} of it"),
+            Some(before) => {
+                let verb = if at < before { "only takes" } else { "takes" };
+                format!("the network {verb} {takes:.1} Mbit/s, {next} needs about {:.1}", cost / 1e6)
+            }
+        };
         *rung = next.clone();
         let word = Word::Rung { rung: next.clone(), auto: true, why };
         drop(state);
