@@ -134,16 +134,22 @@ impl Downstream {
     /// Sends the stream to one receiver; true when there is nothing more to send to it.
     async fn publish(&self, link: Link, feed: &mut Feed) -> bool {
         feed.every = self.frames.is_every();
-        let peer = self.job.board.join(&link.peer);
-        self.job.alive();
-        let ended = publish(link, feed, &peer, &self.job.stop).await;
-        self.job.board.leave(&peer);
-        self.job.alive();
-        match ended {
+        let name = link.peer.clone();
+        match self.carry(link, feed, &self.job.stop).await {
             Ok(End::Over | End::Stopped) => return true,
-            Ok(End::Left(reason)) => log::info!("{} left: {reason}", peer.name),
-            Err(error) => log::warn!("{} is gone: {}", peer.name, fault::line(&error)),
+            Ok(End::Left(reason)) => log::info!("{name} left: {reason}"),
+            Err(error) => log::warn!("{name} is gone: {}", fault::line(&error)),
         }
         false
+    }
+
+    /// Sends the stream over a link, counted on the board, until it ends.
+    pub async fn carry(&self, link: Link, feed: &mut Feed, stop: &Stop) -> anyhow::Result<End> {
+        let peer = self.job.board.join(&link.peer);
+        self.job.alive();
+        let ended = publish(link, feed, &peer, stop).await;
+        self.job.board.leave(&peer);
+        self.job.alive();
+        ended
     }
 }

@@ -15,7 +15,7 @@ use crate::fault;
 use crate::link::Link;
 use crate::message::{About, Hello, Side, Visit, Welcome};
 use crate::path::Path;
-use crate::publish::{self, Feed, publish};
+use crate::publish::{self, Feed};
 use crate::roles::calls::{hello, hop};
 use crate::roles::capture::Capture;
 use crate::roles::downstream::Downstream;
@@ -140,13 +140,7 @@ impl Stay for Streaming {
 
     async fn with(&self, link: Link, _: Welcome, leave: &Stop, talk: Option<&Talk>) -> Result<End> {
         let mut feed = Feed { talk: talk.cloned(), ..self.downstream.feed() };
-        let job = &self.downstream.job;
-        let peer = job.board.join(&link.peer);
-        job.alive();
-        let ended = publish(link, &mut feed, &peer, leave).await;
-        job.board.leave(&peer);
-        job.alive();
-        Ok(match ended {
+        Ok(match self.downstream.carry(link, &mut feed, leave).await {
             Ok(publish::End::Over) => End::Over("the source is over".to_string()),
             Ok(publish::End::Left(reason)) => End::Left(reason),
             Ok(publish::End::Stopped) => End::Stopped,
