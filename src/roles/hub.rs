@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use smol::future::or;
 
 use super::calls::{self, listen, refuse, serve};
 use super::http::{self, HttpArgs};
@@ -257,7 +256,7 @@ impl Hub {
     /// Tells everybody how it stands, until the hub ends, and then that it does.
     async fn tell(self: Arc<Self>) {
         while !self.job.stop.said() {
-            or(self.job.stop.pause(TELL), self.job.stop.heard()).await;
+            self.job.stop.pause(TELL).await;
             self.share();
             for room in self.rooms() {
                 room.tell_figures();
