@@ -3,7 +3,7 @@
 
 use std::io::{self, Error};
 
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, split};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter, split};
 
 use crate::fault::Fault;
 use crate::handshake;
@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::message::{Message, NoHello, PREFIX, Refuse, SEAL, opening};
 use crate::records::Records;
 use crate::seal::{self, HANDSHAKE};
-use crate::stream::{StreamRx, StreamTx};
+use crate::stream::{GATHERED, StreamRx, StreamTx};
 
 /// Who of a link called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,8 @@ where
 fn whole(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: String) -> Link {
     let (reader, writer) = split(stream);
     let rx = StreamRx(BufReader::with_capacity(READ, reader));
-    Link { tx: Box::new(StreamTx::new(writer)), rx: Box::new(rx), peer }
+    let tx = StreamTx::new(BufWriter::with_capacity(GATHERED, writer));
+    Link { tx: Box::new(tx), rx: Box::new(rx), peer }
 }
 
 async fn call<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, key: &Key) -> io::Result<Records<S>> {

@@ -1,14 +1,16 @@
 //! Messages over any stream of bytes: what tcp and tls share.
 
+use std::collections::VecDeque;
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use async_io::Timer;
 use async_trait::async_trait;
+use bytes::{Buf, Bytes};
 use smol::future::or;
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::link::{Rx, Tx};
 use crate::message::{Message, NoHello, PREFIX};
@@ -19,14 +21,49 @@ const SILENCE: Duration = Duration::from_secs(8);
 const TRUST: usize = 1 << 20;
 
 /// What is gathered of one frame before it is written: small frames go out in one piece.
-const GATHERED: usize = 64 << 10;
+pub const GATHERED: usize = 64 << 10;
 
-pub struct StreamTx<W>(BufWriter<W>);
+/// Keeps what it gathers where it is: the segments of a frame are the same bytes for all links that send it.
+pub struct StreamTx<W> {
+    stream: W,
+    gathered: VecDeque<Bytes>,
+    bytes: usize,
+}
+
 pub struct StreamRx<R>(pub R);
 
-impl<W: AsyncWrite> StreamTx<W> {
+impl<W: AsyncWrite + Unpin> StreamTx<W> {
+    /// On a stream that takes several buffers at once.
     pub fn new(stream: W) -> StreamTx<W> {
-        StreamTx(BufWriter::with_capacity(GATHERED, stream))
+        StreamTx { stream, gathered: VecDeque::new(), bytes: 0 }
+    }
+
+    fn gather(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.gathered.extend(Some(bytes).filter(|bytes| !bytes.is_empty()));
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        while !self.gathered.is_empty() {
+            let slices: Vec<IoSlice> = self.gathered.iter().map(|bytes| IoSlice::new(bytes)).collect();
+            let n = self.stream.write_vectored(&slices).await?;
+            if n == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+            self.written(n);
+        }
+        self.stream.flush().await
+    }
+
+    fn written(&mut self, mut n: usize) {
+        self.bytes -= n;
+        while let Some(first) = self.gathered.front_mut() {
+            if n < first.len() {
+                return first.advance(n);
+            }
+            n -= first.len();
+            self.gathered.pop_front();
+        }
     }
 }
 
@@ -34,22 +71,22 @@ impl<W: AsyncWrite> StreamTx<W> {
 impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
     async fn send(&mut self, message: Message) -> Result<()> {
         let (head, tail) = message.encode();
-        self.0.write_all(&head).await?;
-        if !tail.is_empty() {
-            self.0.write_all(&tail).await?;
-        }
+        self.gather(head.into());
+        self.gather(tail);
         match message {
-            Message::Begin(_) | Message::Runs(_) => Ok(()), // its end may follow at once
-            _ => self.flush().await,
+            // Its end may follow at once.
+            Message::Begin(_) | Message::Runs(_) if self.bytes < GATHERED => Ok(()),
+            _ => Ok(self.write().await?),
         }
     }
 
     async fn flush(&mut self) -> Result<()> {
-        Ok(self.0.flush().await?)
+        Ok(self.write().await?)
     }
 
     async fn close(&mut self) -> Result<()> {
-        Ok(self.0.close().await?)
+        self.write().await?;
+        Ok(self.stream.close().await?)
     }
 }
 
