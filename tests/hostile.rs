@@ -249,13 +249,13 @@ fn a_stopped_receiver_does_not_delay_another() {
     let ((stopped, first), (mut other, second)) = (receiver(), receiver());
     let (first, second) = (format!("tcp://{first}"), format!("tcp://{second}"));
     let mut stopped = stopped;
-    let args = ["send", "--from", "test?size=320x240&fps=60", "--to", &first, "--to", &second];
+    let args = ["send", "--from", "test?size=320x240&fps=30", "--to", &first, "--to", &second];
     let _send = vstream(&args);
     stopped.stats(|line| line["frames"].as_u64() > Some(10));
     stopped.signal(Signal::STOP);
     for _ in 0..3 {
         let line = other.stats(|line| line["frames"].as_u64() > Some(30));
-        assert!(line["fps"].as_f64() > Some(50.0) && line["latency_ms"].as_f64() < Some(200.0), "{line}");
+        assert!(line["fps"].as_f64() > Some(15.0) && line["latency_ms"].as_f64() < Some(200.0), "{line}");
     }
     stopped.signal(Signal::CONT);
 }
