@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use vstream::endpoint::Endpoint;
 use vstream::link::Link;
 use vstream::merge::Merge;
-use vstream::message::{Hello, Side, Visit};
+use vstream::message::{Hello, Message, Report, Side, Visit};
 use vstream::path::{Hop, Path};
-use vstream::stats::{Board, Peer};
+use vstream::stats::Board;
 use vstream::stop::Stop;
-use vstream::{clock, greet, transports, watch};
+use vstream::{clock, exchange, greet, transports, watch};
 
 const CROWD: usize = 300;
 const VIEWERS: usize = 50;
@@ -89,7 +89,6 @@ struct Seen {
 
 struct Viewer {
     seen: Arc<Mutex<Seen>>,
-    peer: Arc<Peer>,
     _task: smol::Task<()>,
 }
 
@@ -123,10 +122,10 @@ fn view_at(to: &Endpoint, rung: &str) -> Viewer {
     let (seen, peer) = (Arc::<Mutex<Seen>>::default(), Board::new("recv").join("hub"));
     let merge = Arc::new(Merge::new(false));
     let mut drafts = merge.out.subscribe();
-    let (writes, reads) = (seen.clone(), peer.clone());
+    let writes = seen.clone();
     let task = smol::spawn(async move {
         let (path, stop) = (Path::new(Hop::default()), Stop::default());
-        let watching = async { _ = watch::watch(link, &merge, &path, &reads, (&stop, &stop), None, |_, _| true).await };
+        let watching = async { _ = watch::watch(link, &merge, &path, &peer, (&stop, &stop), None, |_, _| true).await };
         let counting = async {
             let mut last = None;
             while let Some(draft) = drafts.next().await {
@@ -139,7 +138,44 @@ fn view_at(to: &Endpoint, rung: &str) -> Viewer {
         };
         smol::future::or(watching, counting).await;
     });
-    Viewer { seen, peer, _task: task }
+    Viewer { seen, _task: task }
+}
+
+/// A viewer that does no more than it must, so that the machine is the hub's: it reads, counts, and reports what it got.
+struct Reader {
+    /// Whole frames, and bytes of segments.
+    got: Arc<(AtomicU64, AtomicU64)>,
+    _task: smol::Task<()>,
+}
+
+fn read(to: &Endpoint) -> Reader {
+    let got = Arc::<(AtomicU64, AtomicU64)>::default();
+    let (mut link, count) = (connect(to, "source"), got.clone());
+    let task = smol::spawn(async move {
+        let mut began = clock::now();
+        while let Ok(Some(message)) = link.rx.recv().await {
+            let answer = match message {
+                Message::Begin(_) => {
+                    began = clock::now();
+                    continue;
+                }
+                Message::Runs(runs) => {
+                    count.1.fetch_add(runs.body.len() as u64, Ordering::Relaxed);
+                    continue;
+                }
+                Message::End(end) => {
+                    count.0.fetch_add(1, Ordering::Relaxed);
+                    Message::Report(Report { acknowledged: end.number, began, arrived: clock::now() })
+                }
+                Message::Ping(sent) => exchange::stamped(exchange::answer(sent)),
+                _ => continue,
+            };
+            if link.tx.send(answer).await.is_err() {
+                return;
+            }
+        }
+    });
+    Reader { got, _task: task }
 }
 
 /// What all viewers saw meanwhile: frames, the middle and the 99th of a hundred latencies, frames left out.
@@ -209,7 +245,9 @@ fn rungs(film: &str) {
 
 fn fan_out(film: &str, size: &str) {
     let raw = format!("i420:{size}@30");
-    let bytes = |viewers: &[Viewer]| viewers.iter().map(|viewer| viewer.peer.link().meter.bytes).sum::<u64>();
+    let sum = |readers: &[Reader], of: fn(&Reader) -> &AtomicU64| -> u64 {
+        readers.iter().map(|reader| of(reader).load(Ordering::Relaxed)).sum()
+    };
     let (vstream, whole) = {
         let to = format!("tcp://127.0.0.1:{}", free_port());
         let hub = Running::start(VSTREAM, &["hub", "--listen", &to]);
@@ -221,14 +259,14 @@ fn fan_out(film: &str, size: &str) {
         send.args(["-c", &loops]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let _send = Running(send.spawn().unwrap());
         let to = Endpoint::parse(&to).unwrap();
-        let viewers: Vec<Viewer> = (0..VIEWERS).map(|_| view(&to)).collect();
-        watch_for(&viewers, Duration::from_secs(1));
-        let (cpu, sent) = (hub.cpu(), bytes(&viewers));
-        let (frames, ..) = watch_for(&viewers, SPAN);
-        (
-            (bytes(&viewers) - sent) as f64 * 8e-9 / (hub.cpu() - cpu),
-            frames as f64 / VIEWERS as f64 / SPAN.as_secs_f64(),
-        )
+        let readers: Vec<Reader> = (0..VIEWERS).map(|_| read(&to)).collect();
+        std::thread::sleep(Duration::from_secs(1));
+        let counts = || (sum(&readers, |reader| &reader.got.0), sum(&readers, |reader| &reader.got.1), hub.cpu());
+        let before = counts();
+        std::thread::sleep(SPAN);
+        let after = counts();
+        let frames = (after.0 - before.0) as f64 / VIEWERS as f64 / SPAN.as_secs_f64();
+        ((after.1 - before.1) as f64 * 8e-9 / (after.2 - before.2), frames)
     };
     let gst = gstreamer(film, size);
     println!("| {size} film to {VIEWERS} viewers | Gbit for a second of processor time | to GStreamer's |");
