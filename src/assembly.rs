@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::frame::{BYTES_MAX, Frame};
 use crate::message::{Begin, Runs};
-use crate::runs;
+use crate::runs::{self, Lot};
 use crate::segments::{Form, Head, SEGMENTS_MAX, Segment, splice};
 
 #[derive(Debug, Default)]
@@ -44,15 +44,17 @@ impl Assembly {
         Ok(head)
     }
 
-    /// Segments came: those that are of use. Those of another header are too late.
-    pub fn runs(&mut self, came: Runs) -> Result<Vec<Segment<Bytes>>> {
+    /// Segments came: those that are of use, as they came if all are. Those of another header are too late.
+    pub fn runs(&mut self, came: Runs) -> Result<Vec<Lot>> {
         let Some((begin, head)) = &self.begun else { return Ok(Vec::new()) };
         if (came.epoch, came.since) != (begin.epoch, head.since) {
             return Ok(Vec::new());
         }
         self.held += came.body.len();
         ensure!(self.held <= 2 * BYTES_MAX, "a frame of more than {} bytes", 2 * BYTES_MAX);
-        let mut segments = runs::decode(came.body)?;
+        let body = came.body;
+        let mut segments = runs::decode(body.clone())?;
+        let all = segments.len();
         if let Some((index, _, _)) = segments.iter().find(|segment| segment.0 >= head.count) {
             bail!("segment {index} of a frame of {}", head.count);
         }
@@ -63,7 +65,10 @@ impl Assembly {
             }
             newer
         });
-        Ok(segments)
+        Ok(match segments.len() == all {
+            true => vec![Lot { segments: segments.into(), body }],
+            false => runs::lots(segments),
+        })
     }
 
     /// A frame ends: it, if everything came that its sender's `state` tells of.

@@ -41,6 +41,16 @@ impl Had {
         }
     }
 
+    /// Whether all of these segments, each place once, are newer than what is had; then they are had from now on.
+    pub fn take_whole<B>(&mut self, segments: &[Segment<B>]) -> bool {
+        let lacked = |(place, version, _): &Segment<B>| self.next.get(*place).is_some_and(|next| next <= version);
+        let all = segments.iter().all(lacked);
+        if all {
+            segments.iter().for_each(|(place, version, _)| self.next[*place] = version + 1);
+        }
+        all
+    }
+
     /// Of these segments the ones that are newer than what is had, in order of their places; from now on they are had.
     pub fn take<B>(&mut self, mut segments: Vec<Segment<B>>) -> Vec<Segment<B>> {
         segments.sort_by_key(|(place, version, _)| (*place, std::cmp::Reverse(*version)));
@@ -86,6 +96,14 @@ mod tests {
         had.take_all(&picture([3, 3, 5]));
         had.lose(&[(0, 3), (2, 3), (9, 1)]);
         assert_eq!(had.take_all(&picture([3, 3, 5])), [0]);
+    }
+
+    #[test]
+    fn what_is_lacked_as_a_whole_is_had_as_a_whole() {
+        let mut had = Had::nothing(1, head());
+        assert!(had.take_whole(&[(0, 1, ""), (1, 1, "")]));
+        assert!(!had.take_whole(&[(1, 1, ""), (2, 1, "")]) && !had.take_whole(&[(3, 1, "")]));
+        assert_eq!(had.take(vec![(1, 1, ""), (2, 1, "")]), [(2, 1, "")]);
     }
 
     #[test]

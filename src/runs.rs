@@ -2,10 +2,48 @@
 //!
 //! A run is: places left out since the last run, segments, version; the length of each segment; then their bytes.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 
 use crate::segments::{Coded, SEGMENTS_MAX, Segment};
+
+/// Bytes of segments in one message: a relay passes on what has come whole. At 20 Mbit/s these take 1.6 ms; their own
+/// header adds 0.6 %.
+const LOT: usize = 4 << 10;
+
+/// Segments of one frame in order of their places, and their form on the wire: made once, for all links that lack them.
+#[derive(Clone, Debug)]
+pub struct Lot {
+    pub segments: Arc<[Segment<Bytes>]>,
+    pub body: Bytes,
+}
+
+/// Segments of one frame, each place once, in lots that a relay can pass on one by one.
+pub fn lots(mut segments: Vec<Segment<Bytes>>) -> Vec<Lot> {
+    segments.sort_by_key(|(place, ..)| *place);
+    let lot = |lot: &[Segment<Bytes>]| Lot { segments: lot.into(), body: encode_segments(lot).into() };
+    split(&segments).map(lot).collect()
+}
+
+/// The same, of segments that are in order, and only their form on the wire.
+pub fn bodies<B: AsRef<[u8]>>(segments: &[Segment<B>]) -> Vec<Bytes> {
+    split(segments).map(|lot| encode_segments(lot).into()).collect()
+}
+
+fn split<B: AsRef<[u8]>>(mut rest: &[Segment<B>]) -> impl Iterator<Item = &[Segment<B>]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let full = |segment: &Segment<B>| {
+            bytes += segment.2.as_ref().len();
+            bytes > LOT
+        };
+        let (lot, others) = rest.split_at_checked(rest.iter().position(full).unwrap_or(rest.len()).max(1))?;
+        rest = others;
+        Some(lot)
+    })
+}
 
 /// The segments at these places, which are in order.
 pub fn encode(coded: &Coded, places: &[usize]) -> Vec<u8> {
@@ -95,6 +133,16 @@ mod tests {
         fn rubbish_is_an_error_and_no_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(data.into());
         }
+    }
+
+    #[test]
+    fn lots_hold_everything_once_and_in_order() {
+        let segments: Vec<_> = (0..100).rev().map(|i| (i, 7, Bytes::from(vec![i as u8; 50 * i]))).collect();
+        let lots = lots(segments.clone());
+        let all: Vec<_> = lots.iter().flat_map(|lot| decode(lot.body.clone()).unwrap()).collect();
+        assert!(all.iter().eq(segments.iter().rev()));
+        assert!(lots.iter().all(|lot| lot.segments.len() == 1 || lot.body.len() < LOT + 200), "small, or one segment");
+        assert!(bodies::<Bytes>(&[]).is_empty());
     }
 
     #[test]

@@ -156,9 +156,9 @@ async fn read(
             }
             Some(Message::Runs(runs)) => {
                 crossed += runs.body.len();
-                let segments = assembly.runs(runs)?;
+                let lots = assembly.runs(runs)?;
                 if let Some((Entry { pen: Some(pen), .. }, _)) = &making {
-                    pen.add(&segments);
+                    pen.add(lots);
                 }
             }
             Some(Message::End(Ended { number, state })) => {

@@ -113,7 +113,7 @@ impl Guest {
     fn sees(&mut self, wanted: (usize, usize)) {
         let seen = async {
             while let Some(mut draft) = self.frames.next().await {
-                while let Part::Segments(_) = draft.grown().await {}
+                while let Part::Lots(_) = draft.grown().await {}
                 let frame = draft.frame().await;
                 if frame.is_some_and(|frame| size_of(&frame) == wanted) {
                     return true;

@@ -158,12 +158,12 @@ fn segments_cross_while_their_frame_is_in_the_making_and_abandoned_frames_leave_
             let (pen, draft) = Draft::begin(frame.epoch, seq, frame.captured, frame.error, frame.coded.head.clone());
             smol::block_on(from.until_wanted());
             from.put(draft);
-            pen.add(early);
+            pen.add(runs::lots(early.to_vec()));
             let mut crossing = drafts.next_blocking().unwrap();
             let mut crossed = Vec::new();
             while crossed.len() < early.len() {
-                let Part::Segments(segments) = smol::block_on(crossing.grown()) else { panic!("it has not ended") };
-                crossed.extend(segments);
+                let Part::Lots(lots) = smol::block_on(crossing.grown()) else { panic!("it has not ended") };
+                crossed.extend(lots.iter().flat_map(|lot| lot.segments.iter().cloned()));
             }
             crossed.sort();
             assert_eq!(crossed, {
@@ -171,7 +171,7 @@ fn segments_cross_while_their_frame_is_in_the_making_and_abandoned_frames_leave_
                 early.sort();
                 early
             });
-            pen.add(rest);
+            pen.add(runs::lots(rest.to_vec()));
             if source.random.u8(..4) == 0 {
                 drop(pen);
                 continue;

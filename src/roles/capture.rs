@@ -22,6 +22,7 @@ use crate::lock::lock;
 use crate::log::Repeated;
 use crate::message::About;
 use crate::retry::Retry;
+use crate::runs;
 use crate::segments::{Head, Segment};
 use crate::stop::Stop;
 
@@ -147,7 +148,7 @@ impl Capture {
                     self.frames.put(draft);
                     pen
                 };
-                lock(&making).get_or_insert_with(begin).add(segments);
+                lock(&making).get_or_insert_with(begin).add(runs::lots(segments.to_vec()));
             };
             let encoded = coder.encode(shot.image, seq, captured, &early);
             match encoded {

@@ -244,7 +244,8 @@ impl Queue {
             match smol::block_on(self.news(now)) {
                 News::Draft(Some(draft)) => self.making = Some(draft),
                 News::Draft(None) => over = true,
-                News::Part(Part::Segments(segments)) => {
+                News::Part(Part::Lots(lots)) => {
+                    let segments = lots.iter().flat_map(|lot| lot.segments.iter().cloned()).collect();
                     if let Some(draft) = self.making.as_ref().filter(|_| decodes && self.playout.wake().is_none()) {
                         // What is wrong with them is told when the frame is decoded.
                         _ = decoder.begin(draft, segments);
