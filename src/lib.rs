@@ -51,6 +51,7 @@ pub mod segments;
 pub mod shaper;
 pub mod stats;
 pub mod stop;
+pub mod strangers;
 pub mod stream;
 pub mod transports;
 pub mod units;

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -19,9 +18,10 @@ use crate::log::Repeated;
 use crate::message::{Hello, Side, Welcome};
 use crate::path::Hop;
 use crate::retry::Retry;
+use crate::strangers::{Stranger, Strangers};
 use crate::transports::{self, Listener, Transport};
 
-/// Callers that have not said hello yet; more are turned away at the door.
+/// Callers that have not said hello yet.
 const STRANGERS: usize = 64;
 
 /// What is said to a guest of a hub where there is none.
@@ -53,12 +53,16 @@ fn instance() -> u64 {
 
 /// Calls until somebody answers: the greeted link, or none when told to stop. A refusal is final.
 pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Link, Welcome)>> {
+    dial_telling(job, to, hello, waiting(to)).await
+}
+
+/// Tells for what a call fails, once.
+pub fn waiting(to: &Endpoint) -> impl FnMut(&anyhow::Error) {
     let mut said = false;
-    let trouble = |error: &anyhow::Error| match std::mem::replace(&mut said, true) {
+    move |error| match std::mem::replace(&mut said, true) {
         false => log::info!("waiting for {to}: {}", fault::line(error)),
         true => log::debug!("still waiting for {to}: {}", fault::line(error)),
-    };
-    dial_telling(job, to, hello, trouble).await
+    }
 }
 
 /// The same; `trouble` is told what each call failed for that will be made again.
@@ -110,24 +114,18 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     const AGAIN: Duration = Duration::from_millis(100);
-    let strangers = Arc::new(AtomicUsize::new(0));
+    let strangers = Strangers::new(STRANGERS);
     let (greeted, guests) = async_channel::bounded::<(Link, Hello)>(STRANGERS);
     let mut trouble = Repeated::default();
     let accept = async {
         loop {
             match listener.accept().await {
-                Ok(link) if strangers.load(Ordering::Relaxed) >= STRANGERS => {
-                    if let Some(n) = trouble.again(clock::now()) {
-                        log::warn!("too many callers at once: {n} turned away, the last from {}", link.peer);
-                    }
-                }
                 Ok(link) => {
-                    strangers.fetch_add(1, Ordering::Relaxed);
-                    let (greeted, strangers) = (greeted.clone(), strangers.clone());
-                    job.spawn(async move {
-                        hear(link, greeted).await;
-                        strangers.fetch_sub(1, Ordering::Relaxed);
-                    });
+                    let (stranger, gave_way) = strangers.enter(host(&link.peer));
+                    if let Some(n) = gave_way.then(|| trouble.again(clock::now())).flatten() {
+                        log::warn!("too many silent callers at once: {n} were turned away, the last for {}", link.peer);
+                    }
+                    job.spawn(hear(link, stranger, greeted.clone()));
                 }
                 Err(error) => {
                     if let Some(n) = trouble.again(clock::now()) {
@@ -146,10 +144,20 @@ where
     or(or(accept, serve), job.stop.heard()).await;
 }
 
-async fn hear(mut link: Link, greeted: async_channel::Sender<(Link, Hello)>) {
-    match greet::hear(&mut link).await {
-        Ok(hello) => _ = greeted.send((link, hello)).await,
-        Err(error) => log::info!("{} was turned away: {}", link.peer, fault::line(&error)),
+/// A peer's address without its port.
+pub fn host(peer: &str) -> &str {
+    peer.rsplit_once(':').map_or(peer, |(host, _)| host)
+}
+
+async fn hear(mut link: Link, stranger: Stranger, greeted: async_channel::Sender<(Link, Hello)>) {
+    let gave_way = async {
+        stranger.leave.heard().await;
+        None
+    };
+    match or(async { Some(greet::hear(&mut link).await) }, gave_way).await {
+        Some(Ok(hello)) => _ = greeted.send((link, hello)).await,
+        Some(Err(error)) => log::info!("{} was turned away: {}", link.peer, fault::line(&error)),
+        None => log::debug!("{} said nothing, and others came", link.peer),
     }
 }
 

@@ -9,7 +9,7 @@ use event_listener::{Event, listener};
 use smol::future::or;
 
 use super::Job;
-use super::calls::refuse;
+use super::calls::{self, refuse};
 use super::downstream::Downstream;
 use crate::endpoint::Endpoint;
 use crate::link::{Link, Rx, Tx};
@@ -142,16 +142,15 @@ fn member(link: &Link, hello: &Hello) -> Result<Member> {
     let text = hello.listening.as_deref().unwrap_or_default();
     ensure!(!text.is_empty(), "whoever joins says where others can call it");
     let address = transports::dialled(text).map_err(|why| anyhow::anyhow!("others cannot call you: {why}"))?;
-    let host = if address.host.is_empty() { host(&link.peer) } else { address.host.clone() };
+    let host = if address.host.is_empty() { reached_by(&link.peer) } else { address.host.clone() };
     let name = hello.name.clone().unwrap_or_default();
     let address = Endpoint { host, name: None, ..address };
     Ok(Member { name, instance: hello.instance, address, leave: Stop::default() })
 }
 
 /// The host of `host:port` as others know it: a peer on this machine has this machine's address.
-fn host(peer: &str) -> String {
-    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+fn reached_by(peer: &str) -> String {
+    let host = calls::host(peer).trim_start_matches('[').trim_end_matches(']');
     let local = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     if local { socket::own_address() } else { host.to_string() }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 
 use crate::lock::lock;
+use crate::roles::calls;
 
 #[derive(Args, Clone, Debug)]
 pub struct LimitArgs {
@@ -46,7 +47,7 @@ impl Places {
 
     /// A place for one who calls from an address with its port. Errors: why there is none.
     pub fn take(&self, peer: &str, stream: &str) -> Result<Place, String> {
-        let address = peer.rsplit_once(':').map_or(peer, |(address, _)| address);
+        let address = calls::host(peer);
         let mut taken = lock(&self.taken);
         let of = |count: &HashMap<String, usize>, key: &str| count.get(key).copied().unwrap_or(0);
         if taken.all >= self.most.viewers_max {
