@@ -126,7 +126,7 @@ impl Chat {
         else {
             return told(format!("only the streamer may /{command}"));
         };
-        let Some(guest) = self.guests.iter_mut().find(|guest| guest.name == whom.trim()) else {
+        let Some(guest) = self.guests.iter_mut().find(|guest| same(&guest.name, whom.trim())) else {
             return told(format!("there is nobody of that name: {}", self.names()));
         };
         if guest.streams {
@@ -150,8 +150,9 @@ impl Chat {
     fn addressed<'a>(&self, text: &'a str) -> Option<(&Guest, &'a str)> {
         let text = text.trim_start();
         let named = self.guests.iter().filter_map(|guest| {
-            let rest = text.strip_prefix(&*guest.name)?;
-            (rest.is_empty() || rest.starts_with(' ')).then(|| (guest, rest.trim()))
+            let end = text.char_indices().nth(guest.name.chars().count()).map_or(text.len(), |(end, _)| end);
+            let (name, rest) = text.split_at(end);
+            (same(name, &guest.name) && (rest.is_empty() || rest.starts_with(' '))).then(|| (guest, rest.trim()))
         });
         named.max_by_key(|(guest, _)| guest.name.len())
     }
@@ -204,9 +205,9 @@ fn printable(c: char) -> bool {
     !c.is_control() && !format && (c == ' ' || !c.is_whitespace())
 }
 
-/// A guest's words as one line, bounded.
+/// A guest's words as one line, bounded. What joins emoji is no name's, but harmless here.
 fn line(text: &str) -> String {
-    let text: String = text.chars().take(LINE).map(|c| if printable(c) { c } else { ' ' }).collect();
+    let text: String = text.chars().take(LINE).map(|c| if printable(c) || c == '\u{200D}' { c } else { ' ' }).collect();
     text.trim().to_string()
 }
 

@@ -66,7 +66,7 @@ fn messages_reach_one_alone_also_where_names_have_spaces() {
     let (mut chat, ids) = room(&["anna", "bob", "bob b"]);
     let private = chat.say(ids[0], "/msg bob b hello there", at(0), 1);
     assert_eq!(shown(&private), ["2< anna: hello there", "0< anna: hello there"]);
-    assert_eq!(shown(&chat.say(ids[0], "/msg bob hi", at(0), 1))[0], "1< anna: hi");
+    assert_eq!(shown(&chat.say(ids[0], "/msg BOB hi", at(0), 1))[0], "1< anna: hi");
     assert!(shown(&chat.say(ids[0], "/msg bobo hi", at(0), 1))[0].contains("nobody of that name"));
     assert!(shown(&chat.say(ids[0], "/msg bob", at(0), 1))[0].contains("what is to be said"));
     assert!(shown(&chat.say(ids[0], "/names", at(0), 1))[0].contains("anna (streams), bob, bob b"));

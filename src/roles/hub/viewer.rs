@@ -38,14 +38,17 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     let rung = hello.visit.rung.as_deref().unwrap_or(super::pictures::SOURCE);
     let entered = Watched::new(room, rung).and_then(|watched| {
         let playing = room.playing(&watched.wish().rung, false)?;
-        Ok((watched, playing, room.enter(user, false, format!("process {}", hello.instance))?))
+        // How one who was put out is known again: as the page of `socket.rs`, or where it has no name by its process.
+        let named = user.map(|user| format!("{} {user}", calls::host(&link.peer)));
+        let identity = named.unwrap_or_else(|| format!("process {}", hello.instance));
+        Ok((watched, playing, room.enter(user, false, identity)?))
     });
     let (watched, playing, guest) = match entered {
         Ok(entered) => entered,
         Err(why) => return refuse(link, why).await,
     };
     let upstream = room.stream().map(|stream| &stream.upstream);
-    let path = upstream.map_or_else(|| Arc::new(Path::source(calls::hop("hub"))), |upstream| upstream.path.clone());
+    let path = upstream.map_or_else(|| Arc::new(Path::new(calls::hop("hub"))), |upstream| upstream.path.clone());
     let about = upstream.and_then(|upstream| upstream.about.get().cloned()).unwrap_or_default();
     let about = About { path: path.hops(), ..about };
     let over = upstream.map(|upstream| upstream.over.clone()).unwrap_or_default();
