@@ -66,7 +66,7 @@ function cards(where, items, of) {
       const card = old.get(item.name) ?? blank(item.name);
       const { title, line, picture } = of(item);
       card.querySelector("strong").textContent = title;
-      card.querySelector("small").textContent = line;
+      Object.assign(card.querySelector("small"), { textContent: line, title: line });
       const image = card.querySelector("img");
       if (picture && image.dataset.src !== picture) {
         image.dataset.src = picture;
@@ -82,6 +82,7 @@ function blank(name) {
   item.dataset.name = name;
   const card = Object.assign(document.createElement("button"), { className: "card" });
   const image = Object.assign(document.createElement("img"), { alt: "" });
+  image.addEventListener("error", () => image.removeAttribute("src")); // there is none yet
   card.append(image, document.createElement("strong"), document.createElement("small"));
   card.addEventListener("click", () => (location.hash = encodeURIComponent(name)));
   item.append(card);
@@ -92,7 +93,7 @@ function list({ streams, videos }) {
   const minute = Math.floor(Date.now() / 10000); // a new picture every ten seconds
   cards(at("streams"), streams, (live) => ({
     title: live.name,
-    line: [live.streamer, live.size, plural(live.viewers, "viewer")].filter(Boolean).join(" · "),
+    line: [plural(live.viewers, "viewer"), live.size, live.streamer].filter(Boolean).join(" · "),
     picture: live.fps > 0 ? `/snapshot?name=${encodeURIComponent(live.name)}&size=240p&t=${minute}` : null,
   }));
   at("nobody").hidden = streams.length > 0;
@@ -141,13 +142,14 @@ function enter(name) {
   show(name);
   const user = at("user").value.trim();
   const rung = localStorage.getItem("rung") ?? "auto";
-  room = new Room(at("video"), name, user, rung, { shown, notice, word, refused: (why) => back(why) });
+  room = new Room(at("video"), name, user, rung, { shown, notice, word, gone, refused: (why) => back(why) });
 }
 
 function show(name) {
   at("hall").hidden = true;
   at("room").hidden = false;
   at("leave").hidden = false;
+  at("leave").textContent = sending ? "Stop" : "All streams";
   at("title").textContent = name;
   document.title = `${name} · vstream`;
   at("lines").replaceChildren();
@@ -173,6 +175,13 @@ function back(why) {
   at("refused").textContent = why ?? "";
   if (location.hash) history.replaceState(null, "", location.pathname);
   if (!hall) look();
+}
+
+/** The hub does not answer: what it last said holds no more. */
+function gone() {
+  status("bad", "the hub does not answer");
+  at("about").textContent = "";
+  leftOut(null);
 }
 
 function word(word) {

@@ -5,12 +5,13 @@ const AGAIN = [500, 1000, 2000, 5000]; // ms until the hub is called again, whil
 
 export class Room {
   /**
-   * Watches stream `name` as `user` on a canvas. `on`: shown(picture), word(word), notice(text or null), refused(why).
+   * Watches stream `name` as `user` on a canvas. `on`: shown(picture), word(word), notice(text or null), gone(), refused(why).
    */
   constructor(canvas, name, user, rung, on) {
     Object.assign(this, { canvas, name, user, rung, on });
     this.pen = canvas.getContext("2d");
     this.tries = 0;
+    this.been = false; // in the room, once
     this.call();
   }
 
@@ -18,15 +19,19 @@ export class Room {
     const query = new URLSearchParams({ name: this.name, rung: this.rung });
     if (this.user) query.set("user", this.user);
     this.socket = new WebSocket(address(query));
+    this.answered = this.inside = false;
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = ({ data }) => (typeof data === "string" ? this.hear(JSON.parse(data)) : this.paint(data));
-    this.socket.onclose = () => this.closed();
+    this.socket.onclose = ({ wasClean }) => this.closed(wasClean);
   }
 
   hear(word) {
+    this.answered = true;
     if (word.type === "refused") {
-      // What is over may come again; everything else is for the user to mend.
+      // What is over may come again. Where we have been, the hub may be back before its stream is, or not know yet that we
+      // were gone; but not if it has sent us off. Everything else is for the user to mend.
       if (this.waiting) this.notice("The stream is over. It goes on here when somebody streams again.");
+      else if (this.been && !this.sentOff) this.notice(`Waiting: ${word.reason}`);
       else this.end(word.reason);
     } else if (word.type === "over") {
       this.waiting = true;
@@ -34,6 +39,7 @@ export class Room {
       if (word.type === "entered") {
         this.tries = 0;
         this.waiting = false;
+        this.been = this.inside = true;
         this.notice("waiting for the picture");
       }
       this.on.word(word);
@@ -72,9 +78,14 @@ export class Room {
     this.send({ type: "choose", rung });
   }
 
-  closed() {
+  closed(wasClean) {
     if (this.ended) return;
-    if (!this.waiting) this.notice("The hub does not answer. It is called again.");
+    // A hub that says good bye means us, unless it does not answer then: it was stopped.
+    if (this.inside || !this.answered) this.sentOff = this.inside && wasClean;
+    if (!this.waiting && (this.inside || !this.answered)) {
+      this.on.gone();
+      this.notice("The hub does not answer. It is called again.");
+    }
     const wait = this.waiting ? 2000 : AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
     this.timer = setTimeout(() => this.call(), wait);
   }
