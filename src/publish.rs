@@ -91,7 +91,7 @@ pub async fn publish(link: Link, feed: &mut Feed, peer: &Arc<Peer>, stop: &Stop)
         // A source that stops ends its stream; a relay leaves, and the stream may come another way.
         let over = feed.over.said() || feed.path.is_source();
         let all = over && matches!(ended, Ok(End::Over));
-        let reason = if all { "the source is over" } else { "the sender was stopped" };
+        let reason = if all { "the source is over" } else { "it was stopped" };
         farewell(&mut *tx, &mut *rx, Bye { reason: reason.into(), over }).await;
     }
     ended

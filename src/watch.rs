@@ -61,7 +61,8 @@ pub async fn watch(
     };
     let ended = or(reading, or(writing, stopped)).await;
     if let Ok(End::Stopped) = ended {
-        let bye = Bye { reason: "the receiver was stopped".into(), over: false };
+        let reason = if stop.said() { "the receiver was stopped" } else { "it gets the stream from another now" };
+        let bye = Bye { reason: reason.into(), over: false };
         let farewell = async {
             if tx.send(Message::Bye(bye)).await.is_ok() {
                 _ = tx.close().await; // the far side may be gone already

@@ -155,7 +155,7 @@ fn a_relay_that_leaves_before_there_is_a_stream_ends_none() {
     relay.says("watches");
     relay.signal(Signal::TERM);
     relay.end().ended_with(0);
-    recv.says("left: the sender was stopped");
+    recv.says("left: it was stopped");
     let _send = vstream(&["send", "--from", SMALL, "--listen", &url]);
     recv.stats(|line| line["frames"].as_u64() > Some(0));
 }

@@ -29,7 +29,9 @@ fn a_sender_calls_a_receiver() {
     let got = recv.end().ended_with(0).saying("the source is over").totals();
     assert_eq!((&sent["final"], &got["final"]), (&true.into(), &true.into()));
     let arrived = saved(&out);
-    assert_eq!(got["frames"].as_u64().unwrap() as usize, arrived.len());
+    // On a busy machine a frame may come before the last one is written.
+    let (frames, slow) = (got["frames"].as_u64().unwrap(), got["dropped"]["slow"].as_u64().unwrap());
+    assert_eq!(frames - slow, arrived.len() as u64, "{got}");
     assert!(arrived.len() >= 25, "{arrived:?}");
     assert!(arrived.is_sorted_by(|a, b| a < b));
     assert_eq!(fs::read_dir(&out).unwrap().count(), arrived.len() + 1);
@@ -78,7 +80,7 @@ fn any_order_and_either_side_may_die() {
     // A sender that is told to quit takes its receiver along.
     send.signal(Signal::INT);
     send.end().ended_with(0);
-    recv.end().ended_with(0).saying("the sender was stopped");
+    recv.end().ended_with(0).saying("it was stopped");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use smol::Task;
 use smol::future::or;
 
 use super::calls::dial;
-use super::upstream::Upstream;
+use super::upstream::{Parting, Upstream};
 use crate::endpoint::Endpoint;
 use crate::fault;
 use crate::latest::Latest;
@@ -44,7 +44,7 @@ impl Upstream {
                 leave.clone(),
                 smol::spawn(async move {
                     me.stand(true);
-                    let over = me.watch(link, about, &leave, None).await;
+                    let over = me.watch(link, about, &leave, None).await == Parting::Over;
                     me.stand(false);
                     over
                 }),

@@ -9,7 +9,7 @@ use event_listener::Event;
 use smol::lock::OnceCell;
 
 use super::Job;
-use super::calls::{dial, hello, refuse};
+use super::calls::{dial_telling, hello, refuse, waiting};
 use crate::codec;
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -21,6 +21,7 @@ use crate::log::Repeated;
 use crate::merge::Merge;
 use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::path::Path;
+use crate::retry::Retry;
 use crate::segments::Head;
 use crate::stats::Board;
 use crate::stop::Stop;
@@ -72,6 +73,16 @@ pub struct Holder {
     pub leave: Stop,
 }
 
+/// How a link to a sender has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Nothing more is wanted.
+    Over,
+    /// The far side said that it leaves.
+    SentOff,
+    Broken,
+}
+
 impl Upstream {
     pub fn new(job: &Arc<Job>, path: Arc<Path>, stay: bool, every: bool) -> Upstream {
         let (about, over, stands, moved, holders) = Default::default();
@@ -87,18 +98,34 @@ impl Upstream {
     /// Calls a sender, and calls again when it dies.
     pub async fn call(self: Arc<Self>, from: Endpoint) {
         let hello = hello(Side::Watch, from.name.clone());
+        let (mut been, mut sent_off) = (false, false);
+        let (mut retry, mut tell) = (Retry::default(), waiting(&from));
         loop {
-            let (link, welcome) = match dial(&self.job, &from, &hello).await {
+            let mut failed = false;
+            let trouble = |error: &anyhow::Error| {
+                failed = true;
+                tell(error);
+            };
+            let (link, welcome) = match dial_telling(&self.job, &from, &hello, trouble).await {
                 Ok(Some(greeted)) => greeted,
                 Ok(None) => return,
+                // It is back, but not its stream yet; or it has not noticed that we were gone.
+                Err(error) if been && (failed || !sent_off) => {
+                    tell(&error);
+                    self.job.stop.pause(retry.delay()).await;
+                    sent_off = false;
+                    continue;
+                }
                 Err(error) => return self.job.fail(error),
             };
             if let Err(error) = self.path.extend(welcome.stream.path.clone()) {
                 return self.job.fail(Fault::refused(format!("{from}: {error}")).into());
             }
             log::info!("connected to {from}");
-            if self.watch(link, welcome.stream, &Stop::default(), None).await {
-                return;
+            (been, retry, tell) = (true, Retry::default(), waiting(&from));
+            match self.watch(link, welcome.stream, &Stop::default(), None).await {
+                Parting::Over => return,
+                parting => sent_off = parting == Parting::SentOff,
             }
         }
     }
@@ -138,7 +165,7 @@ impl Upstream {
         }
         log::info!("{} sends {name} ({})", holder.peer, holder.agent);
         self.board.whole().stream = Some(name);
-        self.watch(link, about, &holder.leave, talk).await
+        self.watch(link, about, &holder.leave, talk).await == Parting::Over
     }
 
     /// A place among those who send this stream. The same process may take over its own, as after a cut cable; with
@@ -175,24 +202,27 @@ impl Upstream {
         !lock(&self.holders).is_empty()
     }
 
-    /// Passes one sender's frames on; true when the stream is over and nothing more is wanted.
-    pub(super) async fn watch(&self, link: Link, about: About, leave: &Stop, talk: Option<&Talk>) -> bool {
+    /// Passes one sender's frames on.
+    pub(super) async fn watch(&self, link: Link, about: About, leave: &Stop, talk: Option<&Talk>) -> Parting {
         let name = link.peer.clone();
         match self.pass(link, about, leave, talk).await {
             Ok(End::Stopped) if leave.said() => log::info!("{name} was left for another link"),
-            Ok(End::Stopped) => return true,
+            Ok(End::Stopped) => return Parting::Over,
             Ok(End::Over(reason)) => {
                 log::info!("the stream of {name} is over: {reason}");
                 if !self.stay {
                     self.over.say(); // first: whoever finds its end passes on which one it is
                     self.merge.out.close(); // readers take what is left, as long as that needs
-                    return true;
+                    return Parting::Over;
                 }
             }
-            Ok(End::Left(reason)) => log::info!("{name} left: {reason}"),
+            Ok(End::Left(reason)) => {
+                log::info!("{name} left: {reason}");
+                return Parting::SentOff;
+            }
             Err(error) => log::warn!("{name} is gone: {}: waiting for it", fault::line(&error)),
         }
-        false
+        Parting::Broken
     }
 
     /// Passes one sender's frames on; how that ended.

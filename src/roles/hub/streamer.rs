@@ -34,8 +34,9 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed:
     };
     let (talk, words) = guest.talk(user.is_some());
     let receiving = upstream.receive(link, room.name.clone(), hello.stream, &seat, talk.as_ref());
-    let over = or(receiving, or(listen(&guest, &words), gone(&guest))).await;
-    if !over {
+    // A hub that is stopped ends no streams: their viewers call it again.
+    let over = or(receiving, or(listen(&guest, &words), gone(&guest))).await && !hub.job.stop.said();
+    if !over && !seat.holder.leave.said() {
         room.announce(format!("{} is gone: the picture stands until somebody streams again", guest.name));
     }
     over
