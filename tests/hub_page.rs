@@ -101,14 +101,15 @@ fn a_page_goes_live_and_another_sees_it() {
 fn a_hub_that_comes_back_has_its_viewers_again() {
     let (hub, to, page) = hub(&[]);
     let at = page.trim_start_matches("http://").trim_end_matches('/').to_string();
-    let send = |to: &str| vstream(&["send", "--from", "test?size=320x240", "--to", to, "--timeout", "30s"]);
-    let mut sending = send(&to);
+    let send = || vstream(&["send", "--from", "test?size=320x240", "--to", &to]);
+    let sending = send();
     let Some(mut viewer) = enter(&page, "eve", "live", 900) else { return };
     hub.signal(rustix::process::Signal::KILL);
+    drop(sending);
     viewer.until("document.getElementById('notice').textContent.includes('called again')");
     let before = viewer.eval("Number(document.documentElement.dataset.frames)").as_f64().unwrap();
-    let listen = to.as_str();
-    let _again = vstream(&["hub", "--listen", listen, "--http", &at]);
-    sending.says("connected");
+    let _again = vstream(&["hub", "--listen", &to, "--http", &at]);
+    viewer.until("document.getElementById('notice').textContent.includes('Waiting: there is no stream live')");
+    let _sending = send();
     viewer.until(&format!("document.documentElement.dataset.frames > {}", before + 5.0));
 }
