@@ -16,17 +16,23 @@ use vstream::runs;
 use vstream::segments::{Form, Head};
 use vstream::transports::{self, Transport};
 
-fn with_each<F: Future<Output = ()>>(test: impl Fn(&'static dyn Transport, Link, Link) -> F) {
-    for (transport, key) in transports::ALL.iter().flat_map(|t| [(t, ""), (t, "?key=both%20know%20it")]) {
+/// All at once: some tests wait.
+fn with_each<F: Future<Output = ()>>(test: impl Fn(&'static dyn Transport, Link, Link) -> F + Sync) {
+    let run = &|transport: &'static dyn Transport, key: &str| {
         let limit = async {
             Timer::after(Duration::from_secs(20)).await;
             panic!("{}{key}: it hangs", transport.scheme());
         };
         smol::block_on(or(limit, async {
-            let (caller, listener) = pair(*transport, key).await;
-            test(*transport, caller, listener).await;
+            let (caller, listener) = pair(transport, key).await;
+            test(transport, caller, listener).await;
         }));
-    }
+    };
+    std::thread::scope(|threads| {
+        for (transport, key) in transports::ALL.iter().flat_map(|t| [(t, ""), (t, "?key=both%20know%20it")]) {
+            threads.spawn(move || run(*transport, key));
+        }
+    });
 }
 
 /// A caller and the listener's end of the same link, over the loopback.
