@@ -6,6 +6,7 @@
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,11 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        _ = self.0.kill(); // it may have ended by itself
+        // With what a shell has started; it may have ended by itself.
+        _ = rustix::process::kill_process_group(
+            rustix::process::Pid::from_child(&self.0),
+            rustix::process::Signal::KILL,
+        );
         _ = self.0.wait();
     }
 }
@@ -47,7 +52,7 @@ impl Drop for Running {
 impl Running {
     fn start(program: &str, args: &[&str]) -> Running {
         let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Running(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")))
     }
 
@@ -252,11 +257,12 @@ fn fan_out(film: &str, size: &str) {
         let to = format!("tcp://127.0.0.1:{}", free_port());
         let hub = Running::start(VSTREAM, &["hub", "--listen", &to]);
         let mut send = Command::new("sh");
-        // The film again and again, as fast as it is asked for, kept to its own rate.
+        // The film again and again, at its own rate: a pipe gives as fast as it is asked.
         let loops = format!(
-            "while :; do cat '{film}'; done | exec '{VSTREAM}' send --from - --raw {raw} --fps 30 --no-adapt --gate off --to {to}"
+            "ffmpeg -v error -re -stream_loop -1 -f rawvideo -pix_fmt yuv420p -s {size} -r 30 -i '{film}' -f rawvideo - \
+             | exec '{VSTREAM}' send --from - --raw {raw} --no-adapt --gate off --to {to}"
         );
-        send.args(["-c", &loops]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        send.args(["-c", &loops]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let _send = Running(send.spawn().unwrap());
         let to = Endpoint::parse(&to).unwrap();
         let readers: Vec<Reader> = (0..VIEWERS).map(|_| read(&to)).collect();
@@ -284,7 +290,7 @@ fn gstreamer(film: &str, size: &str) -> f64 {
          framerate=30/1 ! videorate ! clocksync ! jpegenc quality=80 ! tcpserversink host=127.0.0.1 port={inner} sync=false"
     );
     let mut command = Command::new("sh");
-    command.args(["-c", &source]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["-c", &source]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let _source = Running(command.spawn().unwrap());
     std::thread::sleep(Duration::from_secs(1));
     let sink = format!(
