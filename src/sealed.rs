@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::message::{Message, NoHello, PREFIX, Refuse, SEAL, opening};
 use crate::records::Records;
 use crate::seal::{self, HANDSHAKE};
-use crate::stream::{GATHERED, StreamRx, StreamTx};
+use crate::stream::{StreamRx, StreamTx};
 
 /// Who of a link called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub enum End {
 
 /// Small messages are read together; a frame's bytes go past this buffer straight to their place.
 pub const READ: usize = 16 << 10;
+
+/// Records are sealed and written together, some of them at a time.
+const WRITTEN: usize = 64 << 10;
 
 /// A link over a stream of bytes, under the key where there is one.
 pub fn link<S>(stream: S, end: End, key: Option<Key>, peer: String) -> Link
@@ -42,7 +45,7 @@ where
 fn whole(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: String) -> Link {
     let (reader, writer) = split(stream);
     let rx = StreamRx(BufReader::with_capacity(READ, reader));
-    let tx = StreamTx::new(BufWriter::with_capacity(GATHERED, writer));
+    let tx = StreamTx::new(BufWriter::with_capacity(WRITTEN, writer));
     Link { tx: Box::new(tx), rx: Box::new(rx), peer }
 }
 

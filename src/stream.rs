@@ -20,8 +20,8 @@ const SILENCE: Duration = Duration::from_secs(8);
 /// Memory that a claimed length gets at once; more only as bytes come.
 const TRUST: usize = 1 << 20;
 
-/// What is gathered of one frame before it is written: small frames go out in one piece.
-pub const GATHERED: usize = 64 << 10;
+/// What is gathered of one frame before it is written: most go out in one piece.
+const GATHERED: usize = 256 << 10;
 
 /// Keeps what it gathers where it is: the segments of a frame are the same bytes for all links that send it.
 pub struct StreamTx<W> {

@@ -10,6 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::endpoint::Endpoint;
 
+pub use connected::Connected;
+
+mod connected;
+
 /// A connection that takes longer is to a host that does not answer; retrying is the caller's business.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Callers that the kernel keeps while the program is busy.
@@ -49,7 +53,7 @@ pub async fn listen(on: &Endpoint) -> Result<(Async<TcpListener>, Endpoint)> {
 }
 
 /// A connection as a stream of bytes that sends at once, and its far end's address.
-pub fn opened(stream: Async<TcpStream>) -> Result<(smol::net::TcpStream, String)> {
+pub fn opened(stream: Async<TcpStream>) -> Result<(Connected, String)> {
     stream.get_ref().set_nodelay(true)?;
     let peer = stream.get_ref().peer_addr()?;
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();

@@ -10,7 +10,6 @@ use async_io::Async;
 use async_native_tls::{TlsAcceptor, TlsConnector, TlsStream};
 use async_trait::async_trait;
 use native_tls::{Certificate, Protocol};
-use smol::net::TcpStream;
 
 use self::identity::{Identity, Pin};
 use crate::endpoint::Endpoint;
@@ -18,7 +17,8 @@ use crate::fault::Fault;
 use crate::handshake;
 use crate::link::Link;
 use crate::sealed::{self, End};
-use crate::transports::{Listener, Transport, socket};
+use crate::transports::socket::{self, Connected};
+use crate::transports::{Listener, Transport};
 
 mod identity;
 
@@ -118,7 +118,7 @@ impl Trust {
         Ok(Trust { host: socket::host(to).to_string(), pin, connector: builder.into() })
     }
 
-    async fn shake(self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn shake(self, stream: Connected) -> io::Result<TlsStream<Connected>> {
         let shaken = self.connector.connect(&self.host, stream).await;
         let stream = shaken.map_err(|error| self.refused(&error.to_string()))?;
         let Some(pin) = self.pin else { return Ok(stream) };

@@ -1,0 +1,88 @@
+//! A TCP connection as a stream of bytes. The kernel is asked for them only when it has said that there are some: a task
+//! that waits for several things is polled for each of them, and would ask in vain every time.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_io::Async;
+use smol::io::{AsyncRead, AsyncWrite};
+
+/// One handle of a connection; a clone is another, to be read or written beside it.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    socket: Arc<Async<TcpStream>>,
+    /// There was nothing more to read; there was no room to write.
+    dry: bool,
+    full: bool,
+}
+
+impl From<Async<TcpStream>> for Connected {
+    fn from(socket: Async<TcpStream>) -> Connected {
+        Connected { socket: socket.into(), dry: false, full: false }
+    }
+}
+
+impl Connected {
+    fn poll_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&mut &TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.full {
+                ready!(self.socket.poll_writable(cx))?;
+                self.full = false;
+            }
+            match write(&mut self.socket.get_ref()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.full = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Connected {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if self.dry {
+                ready!(self.socket.poll_readable(cx))?;
+                self.dry = false;
+            }
+            match self.socket.get_ref().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.dry = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => {
+                    // Whoever gets less than it asked for has got all; of more, and of the end, the kernel tells.
+                    self.dry = result.as_ref().is_ok_and(|n| *n < buffer.len());
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Connected {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_with(cx, |socket| socket.write(buffer))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with(cx, |socket| socket.write_vectored(buffers))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.get_ref().shutdown(Shutdown::Write))
+    }
+}
