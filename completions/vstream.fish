@@ -49,7 +49,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l codec -d 'How f
 lz4\t'For screens and figures: every pixel as it was, several times the bytes of JPEG where the picture moves'"
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l rate-max -d 'Send no more than this to each receiver: 8mbit' -r
-complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert-key -d 'Private key of that certificate (PEM)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
@@ -77,7 +77,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l playout -d 'Hol
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
-complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert-key -d 'Private key of that certificate (PEM)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
@@ -106,7 +106,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand relay" -l playout -d 'Ho
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l save -d 'Save each frame as a JPEG in this folder, with frames.jsonl' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l output -d 'Record to FILE.mjpeg, .avi or .y4m; - is stdout; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
-complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert-key -d 'Private key of that certificate (PEM)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
@@ -135,7 +135,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand hub" -l viewers-per-stre
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l viewers-per-address -d 'Viewers from one address at once [default: as many as there are]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l rate-max -d 'Send no more than this to all viewers together: 100mbit' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l chat-history -d 'Lines of chat that are kept for those who come late' -r
-complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert -d 'Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert-key -d 'Private key of that certificate (PEM)' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r

@@ -26,6 +26,8 @@ pub mod guard;
 pub mod had;
 pub mod handshake;
 pub mod home;
+#[cfg(feature = "tls")]
+pub mod identity;
 pub mod key;
 pub mod latest;
 pub mod link;

@@ -9,12 +9,15 @@ use clap::Args;
 use smol::future::or;
 
 use super::Job;
+use super::secure::CertArgs;
 use crate::endpoint::Endpoint;
+use crate::fault;
 use crate::transports::socket;
 use crate::web::access::{self, Access};
 use crate::web::live::{Control, Live};
 use crate::web::login::Login;
 use crate::web::sizes::Sizes;
+use crate::web::stream::Tls;
 use crate::web::views::{Origin, Views};
 use crate::web::{Site, server};
 
@@ -56,33 +59,52 @@ pub struct Door {
     listener: Async<TcpListener>,
     /// Where a browser finds it.
     pub url: String,
+    tls: Tls,
+    /// The fingerprint of what it shows by https, where others than this machine can ask for that.
+    pin: Option<String>,
 }
 
 /// Opens the socket, so that an address in use is told before anything else begins.
-pub async fn open(on: &Endpoint) -> Result<Door> {
+pub async fn open(on: &Endpoint, cert: &CertArgs) -> Result<Door> {
     let bound = socket::bind(on).await.with_context(|| format!("could not serve pages on {on}"))?;
     let listener = Async::new(bound)?;
-    let port = listener.get_ref().local_addr()?.port();
+    let local = listener.get_ref().local_addr()?;
+    let named = cert.with(on.clone());
+    let tls = Tls::new(&named);
+    // A certificate of its own is not made for this machine alone, unless somebody asks for it.
+    let (given, alone) = (named != *on, local.ip().is_loopback());
+    let pin = match if alone && !given { Ok(None) } else { tls.pin().await } {
+        Err(error) if given => return Err(error),
+        Err(error) => {
+            log::warn!("there are no pages by https: {}", fault::line(&error));
+            None
+        }
+        Ok(pin) => pin.filter(|_| !alone),
+    };
     let host = match on.host.parse() {
         Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => socket::own_address(),
         _ if on.host.is_empty() => socket::own_address(),
         _ => on.host.clone(),
     };
-    let url = format!("{}/", Endpoint { host, port, ..on.clone() });
-    Ok(Door { listener, url })
+    let url = format!("{}/", Endpoint { host, port: local.port(), ..on.clone() });
+    Ok(Door { listener, url, tls, pin })
 }
 
 impl Door {
     /// Serves a site there until the job ends.
     pub fn serve(self, job: &Job, origins: Vec<String>, site: Arc<dyn Site>) {
         log::info!("serving {}", self.url);
+        if let Some(pin) = &self.pin {
+            let url = self.url.replacen("http", "https", 1);
+            log::info!("serving {url} too (certificate {pin})");
+        }
         let open = self.listener.get_ref().local_addr().is_ok_and(|a| a.ip().is_unspecified());
         if open && job.key.is_none() {
             log::warn!("no key is set: whoever reaches port {} of this machine sees the page", self.port());
         }
         let login = job.key.clone().map(|key| Login::new(key, self.port()));
         let access = Access::new(origins).with(login);
-        job.spawn(server::serve(self.listener, access, site, job.stop.clone()));
+        job.spawn(server::serve(self.listener, self.tls, access, site, job.stop.clone()));
     }
 
     fn port(&self) -> u16 {

@@ -129,7 +129,7 @@ pub fn run(args: HubArgs) -> Result<()> {
     let ended = smol::block_on(async {
         let mut announced = Vec::new();
         for on in on {
-            let on = args.cert.on(on)?;
+            let on = args.cert.on(on, &args.http)?;
             let listener = listen(&job, &on).await?;
             if args.announce {
                 announced.push(neighbours::announce(&listener.local())?);
@@ -139,7 +139,7 @@ pub fn run(args: HubArgs) -> Result<()> {
             job.spawn(serve(job.clone(), listener, guest));
         }
         if let Some(on) = &args.http.http {
-            let door = http::open(on).await?;
+            let door = http::open(on, &args.cert).await?;
             door.serve(&job, args.http.allow_origin.clone(), Arc::new(site::Hall { hub: hub.clone() }));
         }
         let counting = hub.clone();

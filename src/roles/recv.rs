@@ -75,12 +75,13 @@ pub fn run(args: RecvArgs) -> Result<()> {
         Arc::new(Receiver { job: job.clone(), upstream: Arc::new(Upstream::new(&job, path, args.stay, false)) });
     let listener = match &args.from {
         Some(_) => None,
-        None => Some(smol::block_on(listen(&job, &args.cert.on(args.listening())?))?),
+        None => Some(smol::block_on(listen(&job, &args.cert.on(args.listening(), &args.http)?))?),
     };
     let show = Show {
         upstream: &receiver.upstream,
         outputs: &args.outputs,
         http: &args.http,
+        cert: &args.cert,
         calls: args.from.as_ref(),
         title: args.stream(),
         counts: true,

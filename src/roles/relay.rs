@@ -93,12 +93,13 @@ pub fn run(args: RelayArgs) -> Result<()> {
     let downstream = Arc::new(Downstream::new(&job, out, &path, about, over));
     let relay = Arc::new(Relay { job: job.clone(), upstream, downstream, joined: args.join.is_some() });
     let on = args.listen.clone().or_else(|| args.from.is_empty().then(|| args.usual_address()));
-    let on = on.map(|on| args.cert.on(on)).transpose()?;
+    let on = on.map(|on| args.cert.on(on, &args.http)).transpose()?;
     let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
     let show = Show {
         upstream: &relay.upstream,
         outputs: &args.outputs,
         http: &args.http,
+        cert: &args.cert,
         calls: args.join.as_ref().or(args.from.first()),
         title: endpoint::NAME,
         // The last of a chain has no other reader: with every-frame the source would wait for one.

@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::http::HttpArgs;
 use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
 use crate::key::{Key, LONGEST, SHORT};
@@ -67,9 +68,9 @@ fn first_line(path: &Path) -> Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_string()))
 }
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct CertArgs {
-    /// Certificate to show where tls:// is listened on (PEM) [default: one of its own, made once and kept]
+    /// Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", requires = "cert_key")]
     cert: Option<String>,
@@ -80,20 +81,31 @@ pub struct CertArgs {
 }
 
 impl CertArgs {
-    /// The address to listen on, with the certificate that the flags name.
+    /// The address to listen on for links, with the certificate that the flags name; `pages` show it too, if there are any.
     #[cfg(feature = "tls")]
-    pub fn on(&self, on: Endpoint) -> Result<Endpoint> {
-        let (Some(cert), Some(cert_key)) = (&self.cert, &self.cert_key) else { return Ok(on) };
+    pub fn on(&self, on: Endpoint, pages: &HttpArgs) -> Result<Endpoint> {
         let takes = crate::transports::find(&on.scheme).is_some_and(|t| t.options().iter().any(|(o, _)| *o == "cert"));
-        anyhow::ensure!(takes, Fault::usage(format!("--cert is for tls://, and {on} is not")));
-        let mut on = on;
-        on.options.extend([("cert".to_string(), cert.clone()), ("cert-key".to_string(), cert_key.clone())]);
+        let idle = self.cert.is_some() && !takes && pages.http.is_none();
+        anyhow::ensure!(!idle, Fault::usage(format!("--cert is for tls:// and for --http, and {on} is neither")));
+        Ok(if takes { self.with(on) } else { on })
+    }
+
+    /// The address with the certificate.
+    #[cfg(feature = "tls")]
+    pub fn with(&self, mut on: Endpoint) -> Endpoint {
+        let named = [("cert", &self.cert), ("cert-key", &self.cert_key)];
+        on.options.extend(named.into_iter().filter_map(|(name, file)| Some((name.to_string(), file.clone()?))));
+        on
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub fn on(&self, on: Endpoint, _pages: &HttpArgs) -> Result<Endpoint> {
         Ok(on)
     }
 
     #[cfg(not(feature = "tls"))]
-    pub fn on(&self, on: Endpoint) -> Result<Endpoint> {
-        Ok(on)
+    pub fn with(&self, on: Endpoint) -> Endpoint {
+        on
     }
 }
 

@@ -128,9 +128,9 @@ pub fn run(args: SendArgs) -> Result<()> {
     };
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
-    let on = args.listen.clone().or(args.coordinate.clone()).map(|on| args.cert.on(on)).transpose()?;
+    let on = args.listen.clone().or(args.coordinate.clone()).map(|on| args.cert.on(on, &args.http)).transpose()?;
     let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
-    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
+    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on, &args.cert))).transpose()?;
     let source = match devices::open(&name, &wish, &job.stop) {
         Err(_) if job.stop.said() => return smol::block_on(job.ended()),
         opened => opened.map_err(fault::of_device)?,

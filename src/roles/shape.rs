@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
 use super::http::{self, address_or};
+use super::secure::CertArgs;
 use super::{Common, Job};
 use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
@@ -331,7 +332,7 @@ async fn serve(job: &Arc<Job>, args: &ShapeArgs, proxies: &Arc<Proxies>) -> Resu
         Some(on) => on.clone(),
         None => address_or("", API).map_err(|why| anyhow!(why))?,
     };
-    match http::open(&on).await {
+    match http::open(&on, &CertArgs::default()).await {
         Ok(door) => {
             let url = door.url.clone();
             let (api, key) = (Api { proxies: proxies.clone() }, job.key.clone());

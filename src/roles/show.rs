@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::http::{self, HttpArgs};
 use super::output::{self, Nothing, Output, OutputArgs};
+use super::secure::CertArgs;
 use super::upstream::Upstream;
 use super::window;
 use crate::endpoint::Endpoint;
@@ -17,6 +18,7 @@ pub struct Show<'a> {
     pub upstream: &'a Upstream,
     pub outputs: &'a OutputArgs,
     pub http: &'a HttpArgs,
+    pub cert: &'a CertArgs,
     /// Whom it calls; none: it waits where it listens.
     pub calls: Option<&'a Endpoint>,
     /// The name in the window's title.
@@ -33,7 +35,7 @@ impl Show<'_> {
     pub fn run(self, connect: impl FnOnce()) -> Result<()> {
         let (job, frames) = (&self.upstream.job, &self.upstream.merge.out);
         // A port in use must not cost the files of an earlier run: they are opened, and emptied, after it.
-        let door = self.http.http.as_ref().map(|on| smol::block_on(http::open(on))).transpose()?;
+        let door = self.http.http.as_ref().map(|on| smol::block_on(http::open(on, self.cert))).transpose()?;
         let about = self.upstream.about.clone();
         let rate = Arc::new(move || about.get().and_then(|about| about.rate));
         let mut outputs = match self.outputs.open(rate, &job.stop) {

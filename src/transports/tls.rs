@@ -11,16 +11,14 @@ use async_native_tls::{TlsAcceptor, TlsConnector, TlsStream};
 use async_trait::async_trait;
 use native_tls::{Certificate, Protocol};
 
-use self::identity::{Identity, Pin};
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::handshake;
+use crate::identity::{Identity, Pin};
 use crate::link::Link;
 use crate::sealed::{self, End};
 use crate::transports::socket::{self, Connected};
 use crate::transports::{Listener, Transport};
-
-mod identity;
 
 pub struct Plug;
 
@@ -52,11 +50,7 @@ impl Transport for Plug {
     }
 
     async fn listen(&self, on: &Endpoint) -> Result<Box<dyn Listener>> {
-        let identity = match (on.option("cert"), on.option("cert-key")) {
-            (Some(cert), Some(key)) => Identity::given(cert, key)?,
-            (None, None) => Identity::own()?,
-            _ => return Err(Fault::usage("cert= and cert-key= go together").into()),
-        };
+        let identity = Identity::find(on)?;
         let (socket, mut local) = socket::listen(on).await?;
         local.options = vec![("pin".to_string(), identity.pin.to_string())];
         Ok(Box::new(Tls { socket, local, acceptor: identity.acceptor()? }))

@@ -9,7 +9,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use super::{Request, Response, assets, reply};
+use super::{Encrypted, Request, Response, assets, reply};
 use crate::key::{Key, LENGTH, same};
 
 pub struct Login {
@@ -22,6 +22,9 @@ pub struct Login {
 /// A wrong key is answered no sooner, so that guessing by many connections stays slow.
 const WRONG: Duration = Duration::from_millis(500);
 const PURPOSE: &str = "login";
+/// Before the name of a cookie that was given by https: browsers never send it by http (RFC 6265bis), where the same port
+/// has one of its own.
+const ENCRYPTED: &str = "__Host-";
 const PAGE: &str = include_str!("../../web/login.html");
 /// As for the other pages (`assets.rs`), but its form goes here.
 const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -67,7 +70,9 @@ impl Login {
 
     fn cookie(&self, headers: &HeaderMap) -> bool {
         let all = headers.get_all(COOKIE).into_iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
-        let mut ours = all.filter_map(|c| c.trim().split_once('=')).filter(|(name, _)| *name == self.cookie);
+        let mut ours = all
+            .filter_map(|c| c.trim().split_once('='))
+            .filter(|(name, _)| name.strip_prefix(ENCRYPTED).unwrap_or(name) == self.cookie);
         ours.any(|(_, value)| self.holds(value))
     }
 
@@ -81,7 +86,10 @@ impl Login {
             Timer::after(WRONG).await;
             return form("<p class=\"notice\" role=\"alert\">That is not the key.</p>");
         }
-        let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie, hex(&self.token));
+        let encrypted = request.extensions().get::<Encrypted>().is_some();
+        let (before, after) = if encrypted { (ENCRYPTED, "; Secure") } else { ("", "") };
+        let token = hex(&self.token);
+        let cookie = format!("{before}{}={token}; Path=/; HttpOnly; SameSite=Strict{after}", self.cookie);
         let mut entered = reply::with(reply::fresh(reply::empty(StatusCode::SEE_OTHER)), LOCATION, "/");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             entered.headers_mut().insert(SET_COOKIE, cookie);
@@ -150,6 +158,10 @@ mod tests {
         let other = bearer(&Key::new("open sesame").unwrap());
         assert_eq!(status(asked(get().header("authorization", other), "")), 200);
         assert_eq!(status(asked(get().header("cookie", cookie.replace("8080", "8081")), "")), 401);
+        let entered = asked(hyper::Request::post("/login").extension(Encrypted), "key=open+sesame").unwrap();
+        let cookie = entered.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-vstream-8080=") && cookie.ends_with("; Secure"), "{cookie}");
+        assert_eq!(status(asked(get().header("cookie", cookie), "")), 200);
         assert_eq!(status(asked(hyper::Request::post("/login"), "key=close")), 401);
         assert_eq!(status(asked(hyper::Request::post("/login"), "")), 401);
     }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on smol: a server that is bounded and checks who asks, the page's files, and the views of a stream.
+//! HTTP/1.1 on smol, in the open or inside TLS: a server that is bounded and checks who asks, the page's files, and the views of a stream.
 //!
 //! A role hands in a `Site`, which answers requests; everything before that (sizes, times, `Host`, `Origin`) is done here.
 //! It does not choose addresses: a role opens the listening socket and passes it in.
@@ -21,6 +21,7 @@ pub mod server;
 pub mod sizes;
 pub mod socket;
 pub mod state;
+pub mod stream;
 pub mod views;
 
 /// A request whose body has been read, with its `Peer` among the extensions.
@@ -39,6 +40,10 @@ pub trait Site: Send + Sync + 'static {
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// Among the extensions of a request that came inside TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
 
 /// A value of the query, percent-decoded; of several the first.
 pub fn query(request: &Request, name: &str) -> Option<String> {

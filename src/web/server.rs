@@ -1,7 +1,7 @@
-//! The server: connections in, checked requests to a `Site`, responses out. What a client may cost is bounded: bytes of
+//! The server: connections in, in the open or inside TLS, checked requests to a `Site`, responses out. What a client may cost is bounded: bytes of
 //! headers and body, time for both, connections.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use socket2::SockRef;
 
 use super::access::Access;
 use super::reply::{self, Refusal};
-use super::{Peer, Request, Response, Site};
+use super::stream::{self, Tls};
+use super::{Encrypted, Peer, Request, Response, Site};
 use crate::clock;
 use crate::log::Repeated;
 use crate::stop::Stop;
@@ -33,7 +34,7 @@ const CONNECTIONS: usize = 400;
 const HEAD_MAX: usize = 16 << 10;
 /// No request of ours is longer than a list of proxies or a line of settings.
 pub const BODY_MAX: usize = 1 << 20;
-/// Time for a request's headers, for its body, and between two requests on one connection.
+/// Time for a connection's beginning, for a request's headers, for its body, and between two requests on one connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A peer that takes nothing for so long is gone.
 const GONE: Duration = Duration::from_secs(30);
@@ -43,7 +44,8 @@ const UNSENT: u32 = 16 << 10;
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves a site until told to stop. A connection that is being answered then is cut off.
-pub async fn serve(listener: Async<TcpListener>, access: Access, site: Arc<dyn Site>, stop: Stop) {
+pub async fn serve(listener: Async<TcpListener>, tls: Tls, access: Access, site: Arc<dyn Site>, stop: Stop) {
+    let tls = Arc::new(tls);
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
     let access = Arc::new(access);
     let mut trouble = Repeated::default();
@@ -58,8 +60,8 @@ pub async fn serve(listener: Async<TcpListener>, access: Access, site: Arc<dyn S
             };
             match accepted {
                 Ok((connection, seat)) => {
-                    let (access, site, stop) = (access.clone(), site.clone(), stop.clone());
-                    let served = async move { converse(connection, access, site, seat).await };
+                    let (tls, access, site, stop) = (tls.clone(), access.clone(), site.clone(), stop.clone());
+                    let served = async move { converse(connection, &tls, access, site, seat).await };
                     smol::spawn(async move { or(served, stop.heard()).await }).detach();
                 }
                 Err(error) => {
@@ -78,6 +80,12 @@ pub async fn serve(listener: Async<TcpListener>, access: Access, site: Arc<dyn S
 
 struct Connection {
     stream: Async<TcpStream>,
+    ends: Ends,
+}
+
+/// Who called, and what.
+#[derive(Clone, Copy)]
+struct Ends {
     peer: SocketAddr,
     local: SocketAddr,
 }
@@ -102,7 +110,7 @@ fn open(
     socket.set_tcp_user_timeout(Some(GONE))?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
     let local = stream.get_ref().local_addr()?;
-    Ok((Connection { stream, peer: canonical(peer), local: canonical(local) }, seat))
+    Ok((Connection { stream, ends: Ends { peer: canonical(peer), local: canonical(local) } }, seat))
 }
 
 /// IPv4 as such, also where it came to an IPv6 socket.
@@ -111,26 +119,43 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// All requests of one connection.
-async fn converse(connection: Connection, access: Arc<Access>, site: Arc<dyn Site>, _seat: SemaphoreGuardArc) {
-    let Connection { stream, peer, local } = connection;
-    let service = service_fn(|request| answer(request, peer, local, &access, &*site));
+async fn converse(
+    Connection { stream, ends }: Connection,
+    tls: &Tls,
+    access: Arc<Access>,
+    site: Arc<dyn Site>,
+    _seat: SemaphoreGuardArc,
+) {
+    let late = async {
+        Timer::after(PATIENCE).await;
+        Err(ErrorKind::TimedOut.into())
+    };
+    let (stream, encrypted) = match or(stream::begun(stream, tls), late).await {
+        Ok(begun) => begun,
+        Err(error) => return log::debug!("{}: {error}", ends.peer),
+    };
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        if encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
+        answer(request, ends, &access, &*site)
+    });
     let mut http = http1::Builder::new();
     http.timer(SmolTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD_MAX).writev(true);
-    let io = FuturesIo::new(smol::net::TcpStream::from(stream));
+    let io = FuturesIo::new(stream);
     if let Err(error) = http.serve_connection(io, service).with_upgrades().await {
-        log::debug!("{peer}: {error}");
+        log::debug!("{}: {error}", ends.peer);
     }
 }
 
 async fn answer(
     request: hyper::Request<Incoming>,
-    peer: SocketAddr,
-    local: SocketAddr,
+    ends: Ends,
     access: &Access,
     site: &dyn Site,
 ) -> Result<Response, std::convert::Infallible> {
     let (mut head, body) = request.into_parts();
-    let allowed = match access.check(&head, local.ip()) {
+    let allowed = match access.check(&head, ends.local.ip()) {
         Ok(allowed) => allowed,
         Err(refusal) => return Ok(closing(refusal.into())),
     };
@@ -144,7 +169,7 @@ async fn answer(
     if head.method == Method::HEAD {
         head.method = Method::GET;
     }
-    head.extensions.insert(Peer(peer));
+    head.extensions.insert(Peer(ends.peer));
     let request = Request::from_parts(head, body);
     Ok(allowed.grant(match access.asked_for_key(&request).await {
         Some(response) => response,

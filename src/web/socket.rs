@@ -7,15 +7,15 @@ use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use hyper::StatusCode;
 use hyper::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Parts};
-use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
 
 use super::reply::Refusal;
+use super::stream::Stream;
 use super::{Request, Response, reply};
 
 pub use async_tungstenite::tungstenite::Message;
 
-pub type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<Stream>;
 
 /// A page's picture of 8K takes less; words take far less.
 const MESSAGE_MAX: usize = 16 << 20;
@@ -40,7 +40,7 @@ pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = R
 
 async fn open(on: OnUpgrade) -> Result<Socket> {
     let upgraded = on.await.context("the connection did not become a WebSocket")?;
-    let parts = upgraded.downcast::<FuturesIo<TcpStream>>();
+    let parts = upgraded.downcast::<FuturesIo<Stream>>();
     let Parts { io, read_buf, .. } = parts.map_err(|_| anyhow!("the connection is of another kind"))?;
     let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
     let (stream, read) = (io.into_inner(), read_buf.to_vec());

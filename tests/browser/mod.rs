@@ -34,6 +34,7 @@ pub fn open(url: &str, width: u32, height: u32) -> Option<Browser> {
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"])
         .args(["--hide-scrollbars", "--disable-dev-shm-usage", "--disable-background-networking"])
         .args(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]) // a camera that is none
+        .arg("--ignore-certificate-errors") // pages by https show a certificate of their own
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg("about:blank")
         .stderr(Stdio::piped())

@@ -16,6 +16,8 @@ const PERIOD = 500; // ms between two looks at our own figures
 
 at("user").value = localStorage.getItem("user") ?? "";
 at("insecure").hidden = isSecureContext;
+const encrypted = `https://${location.host}/`; // the same port
+at("encrypted").href = encrypted;
 
 function status(kind, text) {
   at("status").className = `status ${kind}`;
@@ -302,7 +304,7 @@ at("golive").addEventListener("submit", async (event) => {
     back(why);
   };
   try {
-    if (!navigator.mediaDevices) throw new Error("this page may not use the camera: open it by https, or on the hub's own machine");
+    if (!navigator.mediaDevices) throw new Error(`browsers give camera and screen to pages of https alone: open ${encrypted}`);
     sending = await Sending.begin(at("own"), settings, { word, sent, over });
   } catch (error) {
     at("refused").textContent = `Could not go live: ${error.message}`;

@@ -12,7 +12,6 @@ use event_listener::{Event, listener};
 use serde::Deserialize;
 use serde_json::json;
 use smol::future::or;
-use smol::net::TcpStream;
 use smol::stream::StreamExt;
 
 use super::Hub;
@@ -27,11 +26,12 @@ use crate::frame::Frame;
 use crate::lock::lock;
 use crate::stats::Viewer;
 use crate::web::socket::{Message, Socket};
+use crate::web::stream::Stream;
 use crate::web::views::jpeg;
 use crate::word::Word;
 
-pub type Tx = WebSocketSender<TcpStream>;
-pub type Rx = WebSocketReceiver<TcpStream>;
+pub type Tx = WebSocketSender<Stream>;
+pub type Rx = WebSocketReceiver<Stream>;
 
 /// A line of chat is shorter.
 const WORD_MAX: usize = 4096;

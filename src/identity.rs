@@ -22,6 +22,7 @@ use openssl::x509::{X509, X509NameBuilder};
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use zeroize::Zeroizing;
 
+use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
 use crate::home;
 
@@ -39,14 +40,23 @@ const DAYS: u32 = 3650;
 const FILE: &str = "tls.pem";
 
 impl Identity {
+    /// The one that an address to listen on names, or this user's own.
+    pub fn find(on: &Endpoint) -> Result<Identity> {
+        match (on.option("cert"), on.option("cert-key")) {
+            (Some(cert), Some(key)) => Identity::given(cert, key),
+            (None, None) => Identity::own(),
+            _ => Err(Fault::usage("cert= and cert-key= go together").into()),
+        }
+    }
+
     /// Of PEM files as openssl writes them, the private key in any of its forms.
-    pub fn given(cert: &str, key: &str) -> Result<Identity> {
-        let read = |file: &str| {
+    fn given(cert: &str, key: &str) -> Result<Identity> {
+        let bytes = |file: &str| {
             let data = fs::read(file).map(Zeroizing::new);
             data.map_err(|e| Fault::usage(format!("could not read {file}: {}", fault::plain(&e.to_string()))))
         };
-        let (certificates, private) = (read(cert)?, read(key)?);
-        Identity::of(&certificates, &private).map_err(|e| {
+        let (certificates, private) = (bytes(cert)?, bytes(key)?);
+        Identity::read(&certificates, &private).map_err(|e| {
             Fault::usage(format!("could not use {cert} with {key}: {}", fault::line(&e)))
                 .hint("they are PEM files as openssl writes them, the key without a passphrase")
                 .into()
@@ -54,12 +64,12 @@ impl Identity {
     }
 
     /// This user's own, made when it is first asked for.
-    pub fn own() -> Result<Identity> {
+    fn own() -> Result<Identity> {
         let read = || -> Result<Identity> {
             let path = home::state().context("there is no home for a certificate")?.join(FILE);
             let pem = read_or_make(&path).map(Zeroizing::new);
             let pem = pem.with_context(|| format!("could not keep a certificate in {}", path.display()))?;
-            Identity::of(&pem, &pem).with_context(|| format!("could not use the certificate in {}", path.display()))
+            Identity::read(&pem, &pem).with_context(|| format!("could not use the certificate in {}", path.display()))
         };
         read().map_err(|e| {
             Fault::new(fault::Kind::Failed, fault::line(&e))
@@ -68,7 +78,7 @@ impl Identity {
         })
     }
 
-    fn of(certificates: &[u8], private: &[u8]) -> Result<Identity> {
+    fn read(certificates: &[u8], private: &[u8]) -> Result<Identity> {
         let chain = X509::stack_from_pem(certificates).map_err(plain)?;
         let own = chain.first().context("there is no certificate in it")?;
         let pin = Pin::of(&own.to_der().map_err(plain)?);
@@ -197,6 +207,6 @@ mod tests {
         assert_eq!(read_or_make(&path).unwrap(), first);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        Identity::of(&first, &first).unwrap().acceptor().unwrap();
+        Identity::read(&first, &first).unwrap().acceptor().unwrap();
     }
 }
