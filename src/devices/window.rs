@@ -80,11 +80,14 @@ fn open_sdl() -> Result<(Sdl, VideoSubsystem)> {
 fn open_canvas(video: &VideoSubsystem, title: &str, size: (usize, usize)) -> Result<sdl2::render::WindowCanvas> {
     let screen = video.display_usable_bounds(0).map_or((0, 0), |area| area.size());
     let (width, height) = start_size(size, screen);
-    let window =
-        video.window(&title.replace('\0', ""), width, height).position_centered().resizable().allow_highdpi().build();
+    // Hidden until it has its renderer, for which SDL may make another window in place of this one.
+    let mut window = video.window(&title.replace('\0', ""), width, height);
+    let window = window.hidden().position_centered().resizable().allow_highdpi().build();
     let window = window.map_err(|e| no_window(e.to_string()))?;
     // Without flags SDL takes the best renderer that works: accelerated where there is one, else software.
-    window.into_canvas().build().map_err(|e| no_window(e.to_string()))
+    let mut canvas = window.into_canvas().build().map_err(|e| no_window(e.to_string()))?;
+    canvas.window_mut().show();
+    Ok(canvas)
 }
 
 fn no_window(error: String) -> anyhow::Error {
