@@ -177,6 +177,12 @@ impl Chat {
         }
     }
 
+    /// Whether somebody could enter by a name, where `own` guests will have left by then. Errors: why not.
+    pub fn admits(&self, name: &str, own: impl Fn(u64) -> bool) -> Result<(), String> {
+        let leaves = |guest: &Guest| same(&guest.name, name.trim()) && own(guest.id);
+        if self.guests.iter().any(leaves) { Ok(()) } else { self.free(name).map(drop) }
+    }
+
     fn nameless(&self, kind: &str) -> String {
         let numbered = (1..).map(|n| format!("{kind} {n}"));
         numbered.into_iter().find(|name| self.free(name).is_ok()).unwrap_or_default()

@@ -1,6 +1,8 @@
 //! What guests of a hub say and what it tells them, besides pictures: one vocabulary, in JSON, on links and on the
 //! WebSocket of its page (docs/protocol.md).
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use async_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,10 @@ pub enum Word {
     Told {
         text: String,
     },
+    /// The guest must go, and need not come back.
+    Out {
+        why: String,
+    },
     /// What a guest watches from now on, and why, where the hub chose.
     Rung {
         rung: String,
@@ -44,8 +50,9 @@ pub enum Word {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         why: String,
     },
-    /// The room, once a second.
-    Room(Box<Room>),
+    /// The room, once a second: one for all who are told.
+    #[serde(with = "shared")]
+    Room(Arc<Room>),
     /// Where this guest is in a video.
     At(At),
     /// What there is to watch, once a second to those who look for something.
@@ -144,6 +151,20 @@ pub struct Video {
     /// Why it cannot be watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// As the value itself.
+mod shared {
+    use super::{Arc, Deserialize, Room, Serialize};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(room: &Arc<Room>, to: S) -> Result<S::Ok, S::Error> {
+        Room::serialize(room, to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Room>, D::Error> {
+        Room::deserialize(from).map(Arc::new)
+    }
 }
 
 /// Words on a link beside its stream: what the far side said, and what it is told.

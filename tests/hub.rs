@@ -186,7 +186,7 @@ fn each_viewer_has_its_own_rung_and_changes_it() {
     let rungs =
         |word: &Word| matches!(word, Word::Room(room) if room.rungs == ["source", "360p", "240p"] && room.count == 2);
     let Word::Room(room) = anna.hears(rungs) else { unreachable!() };
-    assert_eq!(room.streamer.unwrap().name, "streamer 1");
+    assert_eq!(room.streamer.as_ref().unwrap().name, "streamer 1");
     block_on(bob.say.send(Word::Choose { rung: "240p".into() })).unwrap();
     bob.hears(|word| matches!(word, Word::Rung { rung, auto: false, .. } if rung == "240p"));
     bob.sees((320, 240));
@@ -285,6 +285,12 @@ fn with_a_key_the_streamer_can_be_taken_over_and_without_one_nobody() {
     let (mut hub, to) = hub(&["--key", "a long enough key"]);
     let to = format!("{to}?key=a long enough key");
     let mut first = send(&to, &[]);
+    // Whoever could not stay puts nobody out.
+    let _anna = guest(&to, "anna", "source");
+    let named = Hello { visit: Visit { user: Some("anna".into()), ..take().visit }, ..take() };
+    let refused = call(&to, named).err().unwrap();
+    assert!(format!("{refused:#}").contains("the name anna is taken"), "{refused:#}");
+    vstream(&["send", "--from", FILM, "--to", &to]).end().ended_with(4).saying("already");
     let _second = call(&to, take()).unwrap();
     hub.says("was left for another link");
     first.says("already");
@@ -293,10 +299,12 @@ fn with_a_key_the_streamer_can_be_taken_over_and_without_one_nobody() {
 
 #[test]
 fn a_key_may_be_for_streaming_alone() {
-    let (mut hub, keyed) = hub(&["--listen", "tcp://127.0.0.1:0?key=a long enough key"]);
     // Two doors: which of them is told first is the order of the flags.
-    let open = keyed;
-    let keyed = format!("{}?key=a long enough key", hub.listening());
+    let (mut hub, open) = hub(&["--listen", "tcp://127.0.0.1:0?key=a long enough key", "--stats", "json"]);
+    let keyed = hub.listening();
+    let both = format!("{open} {keyed}");
+    hub.stats(|line| line["listening"] == both.as_str());
+    let keyed = format!("{keyed}?key=a long enough key");
     vstream(&["send", "--from", FILM, "--to", &open]).end().ended_with(4).saying("streaming needs the key here");
     let _send = send(&keyed, &[]);
     recv(&open).stats(|line| line["frames"].as_u64() > Some(3));
@@ -341,6 +349,7 @@ fn videos_are_watched_where_and_how_each_viewer_likes() {
     let library = dir.path().to_str().unwrap();
     let (mut hub, to) = hub(&["--library", library, "--prepare", "--rungs", "240p,360p"]);
     let at = format!("{to}/clip");
+    recv(&format!("{to}/none")).end().ended_with(4).saying("there is clip"); // though nobody watches it yet
     // To its end, at its own speed; a machine that is late leaves frames out.
     let totals = recv(&at).end().ended_with(0).totals();
     assert!(totals["frames"].as_u64() > Some(9), "{totals}");
@@ -360,7 +369,6 @@ fn videos_are_watched_where_and_how_each_viewer_likes() {
     anna.says("nice film");
     bob.hears_line("anna: nice film");
     vstream(&["send", "--from", FILM, "--to", &at]).end().ended_with(4).saying("clip is a video of the library");
-    recv(&format!("{to}/none")).end().ended_with(4).saying("there is clip");
     hub.signal(Signal::INT);
     drop((anna, bob));
     hub.says("has gone");

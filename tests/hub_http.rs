@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
@@ -63,6 +64,73 @@ fn word(page: &mut Page, wanted: impl Fn(&Value) -> bool) -> Value {
 /// Reads until the hub closes.
 fn closed(mut page: Page) {
     while page.read().is_ok() {}
+}
+
+#[test]
+fn programs_that_watch_have_places_too() {
+    if !have("curl") {
+        return;
+    }
+    let (_hub, _send, at) = hub(&["--viewers-max", "1"]);
+    let mut first = TcpStream::connect(&at).unwrap();
+    first.write_all(format!("GET /stream?name=talk HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
+    let mut begun = [0; 15];
+    first.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.0 200 OK");
+    for path in ["/stream?name=talk", "/video_feed?name=talk&size=240p", "/?action=stream&name=talk"] {
+        assert_eq!(get(&at, path), "all 1 places of this hub are taken\n");
+    }
+    let refused = word(&mut page(&at, "name=talk"), |_| true);
+    assert!(refused["reason"].as_str().is_some_and(|why| why.contains("all 1 places")), "{refused}");
+    assert!(get(&at, "/snapshot?name=talk").len() > 1000, "who takes one picture needs no place");
+    drop(first);
+    let late = std::time::Instant::now() + common::LIMIT;
+    loop {
+        let word = word(&mut page(&at, "name=talk"), |_| true);
+        if word["type"] != "refused" {
+            break;
+        }
+        assert!(std::time::Instant::now() < late, "the place does not come back: {word}");
+    }
+}
+
+/// Whoever begins with TLS gets the same by it, on the same port.
+#[cfg(feature = "tls")]
+#[test]
+fn pages_are_there_by_https_too() {
+    if !have("curl") || !have("openssl") {
+        return;
+    }
+    let (_hub, _send, at) = hub(&[]);
+    let secure = |path: &str| {
+        let url = format!("https://{at}{path}");
+        String::from_utf8_lossy(&output("curl", &["-skS", "--max-time", "20", &url])).into_owned()
+    };
+    // Some begin and say no more, one goes on with nonsense, one leaves: the others are served.
+    let begin = |bytes: &[u8]| {
+        let mut caller = TcpStream::connect(&at).unwrap();
+        caller.write_all(bytes).unwrap();
+        caller
+    };
+    let _silent = [begin(b""), begin(b"\x16"), begin(b"\x16\x03\x01\x02\x00")];
+    let mut nonsense = begin(&[0x16; 4000]);
+    _ = nonsense.read_to_end(&mut Vec::new()); // an alert, or a reset: it ends
+    drop(begin(b"\x16\x03"));
+    assert_eq!((&*secure("/health"), &*get(&at, "/health")), ("ok\n", "ok\n"));
+    assert!(secure("/").contains("<title>vstream</title>"));
+    assert!(secure("/snapshot?name=talk").len() > 1000);
+    // Another certificate, where one is named; one that cannot be read is told at once.
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=named.example"];
+    let made = ["-keyout", &key, "-out", &cert, "-addext", "subjectAltName=IP:127.0.0.1"];
+    output("openssl", &[&make[..], &made].concat());
+    let (_hub, _send, at) = hub(&["--cert", &cert, "--cert-key", &key]);
+    let url = format!("https://{at}/health");
+    assert_eq!(output("curl", &["-sS", "--max-time", "20", "--cacert", &cert, &url]), b"ok\n");
+    let wrong = ["hub", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--cert", &key, "--cert-key", &cert];
+    vstream(&wrong).end().ended_with(2).saying("there is no certificate in it");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 mod screen;
 
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use common::{Vstream, command, have, skip, start, vstream};
@@ -65,6 +66,21 @@ fn a_script_streams_to_a_hub_and_its_end_is_the_streams() {
     streamer.end().ended_with(0);
     viewer.says("is over");
     viewer.end().ended_with(0);
+}
+
+#[test]
+fn who_was_put_out_is_told_so_and_does_not_call_again() {
+    use std::io::Write;
+    let (_hub, to) = hub(&[]);
+    let desk = format!("{to}/desk");
+    let mut streamer = headless(&[&desk, "--user", "cleo", "--stream", "test?size=320x240&fps=10"]);
+    streamer.says("connected");
+    let mut viewer = headless(&[&desk, "--user", "dan"]);
+    streamer.says("dan is here");
+    viewer.stats(|line| line["frames"].as_u64() > Some(0));
+    writeln!(streamer.stdin(), "/kick dan").unwrap();
+    let ended = viewer.end().ended_with(4).saying("cleo has put you out");
+    assert!(!ended.text().contains("calling again"), "{}", ended.text());
 }
 
 #[test]
@@ -133,6 +149,11 @@ impl Drop for Desk {
 }
 
 fn desk(args: &[&str]) -> Option<Desk> {
+    desk_in(Path::new("."), args)
+}
+
+/// The same with the player started in a folder.
+fn desk_in(folder: &Path, args: &[&str]) -> Option<Desk> {
     if !["Xvfb", "xdotool", "import", "xprop"].into_iter().all(have) {
         return None;
     }
@@ -144,7 +165,11 @@ fn desk(args: &[&str]) -> Option<Desk> {
     };
     let state = tempfile::tempdir().unwrap();
     let mut player = command(&[&["player", "--stats", "json"], args].concat());
-    player.env("DISPLAY", &display).env("XDG_STATE_HOME", state.path()).env_remove("WAYLAND_DISPLAY");
+    player
+        .current_dir(folder)
+        .env("DISPLAY", &display)
+        .env("XDG_STATE_HOME", state.path())
+        .env_remove("WAYLAND_DISPLAY");
     let player = start(player);
     Some(Desk { xvfb, manager, player, window: screen::window(), _state: state })
 }
@@ -164,6 +189,10 @@ impl Desk {
     fn remembered(&self) -> String {
         std::fs::read_to_string(self._state.path().join("vstream/player.json")).unwrap_or_default()
     }
+}
+
+fn tab(times: usize) {
+    (0..times).for_each(|_| key("Tab"));
 }
 
 /// Whether there is a picture at a point of the screen: the test card's first bar is white.
@@ -201,9 +230,7 @@ fn by_keyboard_alone() {
     desk.player.says("anna: hello from a window");
     // After the chat come the rungs, once the hub has told them: auto, source, 240p.
     desk.player.stats(|line| line["viewers"].is_number());
-    for _ in 0..3 {
-        key("Tab");
-    }
+    tab(3);
     key("Return");
     while desk.player.says("watching 240p").contains("auto") {}
     keep("player-room");
@@ -280,6 +307,60 @@ fn a_video_rests_and_goes_on() {
     key("space");
     until("a picture that rests", || !moves());
     keep("player-video");
+    // To another place, where it rests too. After the chat come the rungs (auto, 120p), the button and the bar.
+    let before = picture();
+    desk.player.stats(|line| line["viewers"].is_number());
+    key("c");
+    tab(4);
+    let sought = || {
+        tool("xdotool", &[&["key", "--delay", "20"][..], &["Right"; 10]].concat());
+        picture() != before
+    };
+    until("another place's picture", sought);
+    until("a picture that rests there", || !moves());
+    keep("player-sought");
+    assert!(picture() != before, "it does not stay where it went");
+    key("shift+Tab"); // the button
     key("space");
     until("a picture that moves again", moves);
+}
+
+#[test]
+fn a_key_is_written_once_and_kept_nowhere() {
+    const KEY: &str = "open sesame please";
+    let (_hub, to) = hub(&["--key", KEY]);
+    let Some(mut desk) = desk(&[]) else { return };
+    desk.titled("vstream");
+    desk.write(&to);
+    tab(1);
+    desk.write("anna");
+    tab(1);
+    desk.write(KEY);
+    keep("player-key");
+    key("Return");
+    desk.player.says("connected");
+    until("what is remembered", || desk.remembered().contains("anna"));
+    assert!(!desk.remembered().contains("sesame"), "{}", desk.remembered());
+}
+
+#[test]
+fn a_file_is_picked_and_streamed() {
+    let Some((mut hub, to, films)) = hub_with_film() else { return };
+    let Some(desk) = desk_in(films.path(), &[]) else { return };
+    desk.titled("vstream");
+    desk.write(&to);
+    // After name, key and Join: what to do, then from where, and the list: up, the film.
+    tab(4);
+    key("Return");
+    tab(2);
+    key("Return");
+    tab(3);
+    key("Return");
+    keep("player-file");
+    tab(1);
+    desk.write("picked");
+    key("Return");
+    hub.says("sends picked");
+    let mut viewer = headless(&[&format!("{to}/picked")]);
+    viewer.stats(|line| line["size"] == "160x120" && line["frames"].as_u64() > Some(0));
 }

@@ -104,7 +104,10 @@ pub async fn listen(job: &Job, on: &Endpoint) -> Result<Box<dyn Listener>> {
     if on.host.is_empty() && on.key.is_none() {
         log::warn!("no key is set: whoever reaches port {} of this machine is served", local.port);
     }
-    job.board.whole().listening = Some(local.to_string());
+    let mut whole = job.board.whole();
+    let others = whole.listening.take().map_or(String::new(), |others| format!("{others} "));
+    whole.listening = Some(format!("{others}{local}"));
+    drop(whole);
     Ok(listener)
 }
 

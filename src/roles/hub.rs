@@ -82,6 +82,8 @@ pub struct HubArgs {
 
 /// Streams at once: each costs a thread for every rung that is watched.
 const ROOMS: usize = 64;
+/// Streams and videos that a refusal names.
+const NAMED: usize = 20;
 /// How often everybody is told how it stands.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -206,9 +208,15 @@ impl Hub {
             Some(name) => rooms.get(name),
             None => rooms.get(endpoint::NAME).or_else(|| rooms.values().next().filter(|_| rooms.len() == 1)),
         };
-        let there = || match rooms.len() {
-            0 => "nobody streams here now".to_string(),
-            _ => format!("there is {}", rooms.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        let there = || {
+            let videos = self.library.iter().flat_map(|library| library.list()).map(|video| video.name);
+            let mut names: Vec<String> = rooms.keys().cloned().collect();
+            names.extend(videos.filter(|name| !rooms.contains_key(name)));
+            match (names.len(), names.len().saturating_sub(NAMED)) {
+                (0, _) => "nobody streams here now".to_string(),
+                (_, 0) => format!("there is {}", names.join(", ")),
+                (_, more) => format!("there is {} and {more} more", names[..NAMED].join(", ")),
+            }
         };
         let wanted =
             || name.map_or(String::new(), |name| format!("there is no stream {}: ", crate::greet::printable(name)));

@@ -64,6 +64,17 @@ pub fn streaming(kind: &'static str, pieces: impl Stream<Item = Bytes> + Send + 
     response(StatusCode::OK, kind, StreamBody::new(pieces).boxed_unsync())
 }
 
+/// The same, with something that is kept for as long as the body is sent.
+pub fn holding(response: Response, kept: impl Send + 'static) -> Response {
+    response.map(|body| {
+        let piece = move |piece| {
+            _ = &kept;
+            piece
+        };
+        body.map_frame(piece).boxed_unsync()
+    })
+}
+
 pub fn with(mut response: Response, name: HeaderName, value: &'static str) -> Response {
     response.headers_mut().insert(name, HeaderValue::from_static(value));
     response

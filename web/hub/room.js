@@ -33,6 +33,8 @@ export class Room {
       if (this.waiting) this.notice("The stream is over. It goes on here when somebody streams again.");
       else if (this.been && !this.sentOff) this.notice(`Waiting: ${word.reason}`);
       else this.end(word.reason);
+    } else if (word.type === "out") {
+      this.end(word.why);
     } else if (word.type === "over") {
       this.waiting = true;
     } else {

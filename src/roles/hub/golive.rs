@@ -32,6 +32,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
         return false;
     };
     let entered = hub.may_stream(hub.job.key.is_some(), take_over).and_then(|()| {
+        room.admits(visit.user.as_deref(), &visit.identity())?; // before another must go for it
         let seat = upstream.seat(&visit.peer.to_string(), &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
         Ok((seat, room.enter(visit.user.as_deref(), true, visit.identity())?))

@@ -187,15 +187,22 @@ impl Room {
     /// Takes somebody in, by the name that was asked for; `identity` is how one who was put out is known again. Errors: why not.
     pub fn enter(self: &Arc<Room>, wanted: Option<&str>, streams: bool, identity: String) -> Result<Guest, String> {
         let mut state = lock(&self.state);
-        if state.out.contains(&identity) {
-            return Err("the streamer has put you out".to_string());
-        }
+        state.admits(&identity)?;
         let (id, effects) = state.chat.enter(wanted, streams, clock::now())?;
         let name = state.chat.name(id).unwrap_or_default().to_string();
         let ((told, words), leave) = (bounded(TOLD.max(2 * effects.len())), Stop::default());
         state.guests.push(Present { id, told: told.clone(), leave: leave.clone(), streams, identity });
         state.carry_out(effects);
         Ok(Guest { room: self.clone(), id, name, told: words, tell: told, leave })
+    }
+
+    /// Whether somebody could enter so. Errors: why not. One who comes back before his old link has gone is in his own way
+    /// alone.
+    pub fn admits(&self, wanted: Option<&str>, identity: &str) -> Result<(), String> {
+        let state = lock(&self.state);
+        state.admits(identity)?;
+        let own = |id| state.guests.iter().any(|guest| guest.id == id && guest.identity == identity);
+        wanted.map_or(Ok(()), |name| state.chat.admits(name, own))
     }
 
     /// A line of the hub's own to all.
@@ -264,6 +271,14 @@ impl Room {
 }
 
 impl Talking {
+    /// Errors: it was put out.
+    fn admits(&self, identity: &str) -> Result<(), String> {
+        match self.out.contains(identity) {
+            true => Err("the streamer has put you out".to_string()),
+            false => Ok(()),
+        }
+    }
+
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -277,7 +292,7 @@ impl Talking {
                 Effect::Out(id, why) => {
                     if let Some(guest) = self.guests.iter().find(|guest| guest.id == id) {
                         self.out.insert(guest.identity.clone());
-                        _ = guest.told.try_send(Word::Told { text: why });
+                        _ = guest.told.try_send(Word::Out { why });
                         guest.leave.say();
                     }
                 }

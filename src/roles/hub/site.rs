@@ -65,15 +65,21 @@ impl Site for Hall {
 
 impl Hall {
     async fn of_room(&self, request: Request) -> Response {
-        match self.hub.find(query(&request, "name").as_deref()) {
-            Ok(room) => match room.stream() {
-                Some(stream) => stream.site.handle(request).await,
-                None => reply::refusal(
-                    StatusCode::NOT_FOUND,
-                    "a video has no one picture: watch it on the page or by a link",
-                ),
-            },
-            Err(why) => reply::refusal(StatusCode::NOT_FOUND, &why),
+        let room = match self.hub.find(query(&request, "name").as_deref()) {
+            Ok(room) => room,
+            Err(why) => return reply::refusal(StatusCode::NOT_FOUND, &why),
+        };
+        let Some(stream) = room.stream() else {
+            let why = "a video has no one picture: watch it on the page or by a link";
+            return reply::refusal(StatusCode::NOT_FOUND, why);
+        };
+        let path = request.uri().path();
+        let stays = ["/stream", "/video_feed"].contains(&path)
+            || (path == "/" && query(&request, "action").as_deref() == Some("stream"));
+        let peer = request.extensions().get::<Peer>().filter(|_| stays).copied();
+        match peer.map(|Peer(peer)| self.hub.place(&peer.to_string(), &room)).transpose() {
+            Ok(place) => reply::holding(stream.site.handle(request).await, place),
+            Err(why) => reply::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
         }
     }
 

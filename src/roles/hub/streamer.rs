@@ -20,10 +20,12 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed:
         refuse(link, room.no_stream()).await;
         return false;
     };
+    let identity = format!("process {}", hello.instance);
     let entered = hub.may_stream(keyed, take_over).and_then(|()| {
+        room.admits(user, &identity)?; // before another must go for it
         let seat = upstream.seat(&link.peer, &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
-        Ok((seat, room.enter(user, true, format!("process {}", hello.instance))?))
+        Ok((seat, room.enter(user, true, identity)?))
     });
     let (seat, guest) = match entered {
         Ok(entered) => entered,

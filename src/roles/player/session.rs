@@ -11,7 +11,7 @@ use smol::future::or;
 use super::memory::Memory;
 use super::view::{Place, View};
 use crate::endpoint::Endpoint;
-use crate::fault;
+use crate::fault::{self, Fault};
 use crate::greet::printable;
 use crate::link::Link;
 use crate::lock::lock;
@@ -173,7 +173,7 @@ impl Session {
             leave.say();
             std::future::pending().await
         };
-        let mut staying = pin!(or(self.visits(call, stay, leave, talk.as_ref()), or(hearing, stopping)));
+        let mut staying = pin!(or(self.visits(call, stay, leave, (talk.as_ref(), &words)), or(hearing, stopping)));
         let ordered = async { Err(self.ordered(Some(&say)).await) };
         match or(ordered, async { Ok((&mut staying).await) }).await {
             Ok(next) => next,
@@ -186,7 +186,13 @@ impl Session {
     }
 
     /// Calls, and calls again when the link breaks; what is to be done when that is over.
-    async fn visits<S: Stay>(&self, call: &Call, stay: &S, leave: &Stop, talk: Option<&Talk>) -> Order {
+    async fn visits<S: Stay>(
+        &self,
+        call: &Call,
+        stay: &S,
+        leave: &Stop,
+        (talk, words): (Option<&Talk>, &Receiver<Word>),
+    ) -> Order {
         let back = || if self.attended { Order::Look(call.clone()) } else { Order::Rest };
         let (mut been, mut sent_off) = (false, false);
         let mut retry = Retry::default();
@@ -212,6 +218,12 @@ impl Session {
             (been, retry) = (true, Retry::default());
             self.arrived(call);
             let ended = stay.with(link, welcome, leave, talk).await;
+            while let Ok(word) = words.try_recv() {
+                self.hear(word); // what was said before it ended
+            }
+            if let Some(why) = self.view().out {
+                return self.refused(Fault::refused(why).into(), back());
+            }
             sent_off = matches!(ended, Ok(End::Left(_)));
             let notice = match ended {
                 Ok(End::Stopped) => break,

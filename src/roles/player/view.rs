@@ -1,6 +1,7 @@
 //! What there is to see of a session: where it is, what the hub told, what went wrong. The window draws it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::endpoint::Endpoint;
 use crate::greet::printable;
@@ -31,13 +32,15 @@ pub struct View {
     /// Hubs that announce themselves here, by name.
     pub neighbours: Vec<(String, Endpoint)>,
     pub hall: Option<Hall>,
-    pub room: Room,
+    pub room: Arc<Room>,
     /// Where we are in a video.
     pub at: Option<At>,
     pub rung: Option<Rung>,
     /// The rung that was chosen here, `auto` too: for when the hub is called again.
     pub chosen: Option<String>,
     pub chat: VecDeque<Line>,
+    /// Why the hub has put us out.
+    pub out: Option<String>,
     /// A picture of this place has come.
     pub picture: bool,
 }
@@ -76,10 +79,11 @@ impl View {
                 self.line(Line::Said(Said { from: printable(&from), to, text: clean(&text), at }));
             }
             Word::Told { text } => self.line(Line::Told(clean(&text))),
+            Word::Out { why } => self.out = Some(printable(&why)),
             Word::Rung { rung, auto, why } => {
                 self.rung = Some(Rung { name: printable(&rung), auto, why: printable(&why) });
             }
-            Word::Room(room) => self.room = *room,
+            Word::Room(room) => self.room = room,
             Word::At(at) => self.at = Some(at),
             Word::Hall(hall) => self.hall = Some(hall),
             // A guest's own, and those of later versions.
