@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use vstream::endpoint::Endpoint;
 use vstream::link::Link;
-use vstream::merge::Merge;
-use vstream::message::{Hello, Message, Report, Side, Visit};
-use vstream::path::{Hop, Path};
-use vstream::stats::Board;
-use vstream::stop::Stop;
-use vstream::{clock, exchange, greet, transports, watch};
+use vstream::message::{Message, Report, Visit};
+use vstream::{clock, exchange};
+
+mod processes;
+
+use processes::viewer;
 
 const CROWD: usize = 300;
 const VIEWERS: usize = 50;
@@ -97,25 +97,8 @@ struct Viewer {
     _task: smol::Task<()>,
 }
 
-async fn call(to: &Endpoint, rung: &str) -> anyhow::Result<Link> {
-    let mut link = transports::find(&to.scheme).expect("tcp is there").connect(to).await?;
-    let (listening, stream) = Default::default();
-    let visit = Visit { rung: Some(rung.to_string()), ..Visit::default() };
-    let (agent, instance) = ("bench".to_string(), fastrand::u64(..));
-    greet::call(&mut link, Hello { role: Side::Watch, name: None, agent, instance, listening, visit, stream }).await?;
-    Ok(link)
-}
-
-/// Calls until the hub and its stream are there.
 fn connect(to: &Endpoint, rung: &str) -> Link {
-    let late = Instant::now() + Duration::from_secs(20);
-    loop {
-        match smol::block_on(call(to, rung)) {
-            Ok(link) => return link,
-            Err(error) => assert!(Instant::now() < late, "{error:#}"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    viewer::connect(to, &Visit { rung: Some(rung.to_string()), ..Visit::default() })
 }
 
 fn view(to: &Endpoint) -> Viewer {
@@ -123,25 +106,13 @@ fn view(to: &Endpoint) -> Viewer {
 }
 
 fn view_at(to: &Endpoint, rung: &str) -> Viewer {
-    let link = connect(to, rung);
-    let (seen, peer) = (Arc::<Mutex<Seen>>::default(), Board::new("recv").join("hub"));
-    let merge = Arc::new(Merge::new(false));
-    let mut drafts = merge.out.subscribe();
-    let writes = seen.clone();
-    let task = smol::spawn(async move {
-        let (path, stop) = (Path::new(Hop::default()), Stop::default());
-        let watching = async { _ = watch::watch(link, &merge, &path, &peer, (&stop, &stop), None, |_, _| true).await };
-        let counting = async {
-            let mut last = None;
-            while let Some(draft) = drafts.next().await {
-                let Some(frame) = draft.frame().await else { continue };
-                let mut seen = writes.lock().unwrap();
-                seen.frames += 1;
-                seen.latency.push(clock::now().since(frame.captured).as_secs_f64() * 1000.0);
-                seen.slow += last.replace(frame.seq).map_or(0, |last| frame.seq.saturating_sub(last + 1));
-            }
-        };
-        smol::future::or(watching, counting).await;
+    let seen = Arc::<Mutex<Seen>>::default();
+    let (writes, mut last) = (seen.clone(), None);
+    let task = viewer::view(connect(to, rung), None, move |frame| {
+        let mut seen = writes.lock().unwrap();
+        seen.frames += 1;
+        seen.latency.push(clock::now().since(frame.captured).as_secs_f64() * 1000.0);
+        seen.slow += last.replace(frame.seq).map_or(0, |last| frame.seq.saturating_sub(last + 1));
     });
     Viewer { seen, _task: task }
 }

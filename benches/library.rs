@@ -1,5 +1,7 @@
 //! How fast films become rungs, in times of their own length, beside reading them alone; and what a viewer takes of a
 //! processor. `cargo bench --bench library -- FILM`
+//!
+//! With a folder of films (20, for as many viewers; what is made of them stays in it) the steps of library/steps.rs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,6 +9,10 @@ use std::time::{Duration, Instant};
 use vstream::devices::{Wish, file};
 use vstream::roles::library::Library;
 use vstream::stop::Stop;
+
+mod processes;
+#[path = "library/steps.rs"]
+mod steps;
 
 /// The rungs of the manual.
 const RUNGS: [u32; 5] = [240, 360, 480, 720, 1080];
@@ -17,6 +23,9 @@ fn main() {
     let Some(film) = std::env::args().skip(1).find(|word| !word.starts_with("--")) else {
         return eprintln!("which film?");
     };
+    if Path::new(&film).is_dir() {
+        return steps::run(&film, &RUNGS);
+    }
     let dir = std::env::temp_dir().join(format!("vstream-library-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder of our own");
     let name = dir.join(Path::new(&film).file_name().expect("a file"));

@@ -4,10 +4,12 @@
 mod common;
 mod simulation;
 
+use std::ops::Range;
+
 use common::shape::shape;
 use common::vstream;
-use simulation::film::{STEADY, WHOLE};
-use simulation::{Stream, Tcp, run};
+use simulation::film::{self, STEADY, WHOLE};
+use simulation::{Stream, Tcp, run, run_through};
 
 const MBIT: f64 = 1e6;
 
@@ -85,6 +87,32 @@ fn beside_a_long_tcp_flow_neither_starves() {
     for from in [20, 60, 100] {
         let (video, data) = (streams[0].bitrate(from, from + 20) / MBIT, tcp.bitrate(from, from + 20) / MBIT);
         assert!(video >= 8.0 && data >= 8.0, "{video:.1} and {data:.1} of 40 Mbit/s from {from} s on");
+    }
+}
+
+/// The highest lines that fit into so many Mbit/s with a part to spare, else the lowest.
+fn fitting(part: &Range<usize>, mbit: f64, spare: f64) -> usize {
+    let fits = |lines: &&usize| film::bitrate(part, **lines) * spare <= mbit * MBIT;
+    film::LINES.iter().rfind(fits).copied().unwrap_or(film::LINES[0])
+}
+
+#[test]
+fn a_viewer_of_a_video_gets_the_rung_that_its_network_takes() {
+    for part in [WHOLE, STEADY, 0..100, 100..200] {
+        let mut streams = [Stream::video(part.clone())];
+        // Over tcp a sender waits, however much there is.
+        run_through("20s", &mut streams, None, &[(0, 20.0), (30, 2.0), (90, 20.0)], 150);
+        let [stream] = &streams;
+        let told = format!("{part:?}: {:?}", stream.decisions);
+        let pause = stream.shown.windows(2).map(|two| two[1].0 - two[0].0).max().unwrap();
+        assert!(pause < 500, "{pause} ms without a picture, {told}");
+        // Down within 3 s and up within 10, and then no more.
+        for (from, to, mbit) in [(33, 90, 2.0), (100, 150, 20.0)] {
+            let right = [fitting(&part, mbit, 1.3), fitting(&part, mbit, 1.0)];
+            let mut within = stream.shown.iter().filter(|(ms, _)| (from * 1000..to * 1000).contains(ms));
+            assert!(within.all(|(_, lines)| right.contains(lines)), "{right:?} from {from} s on, {told}");
+        }
+        assert_eq!(changes(stream, 30, 150), 2, "{told}");
     }
 }
 

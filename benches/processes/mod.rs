@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub mod viewer;
+
 pub struct Role {
     child: Child,
     /// Host and port that it listens on; empty of one that only calls.

@@ -45,3 +45,13 @@ pub fn bytes(
     let grown = 1.0 + LEFT_OUT * since.min(2) as f64;
     (f64::from(changed) * 1000.0 * grown * quality * size) as usize + 40
 }
+
+/// Rungs of a library.
+pub const LINES: [usize; 5] = [240, 360, 480, 720, 1080];
+
+/// Bits a second that a library's file has of a part: whole frames, of which a link sends this part.
+pub fn bitrate(part: &std::ops::Range<usize>, height: usize) -> f64 {
+    const SENT: f64 = 0.78; // README: what film takes of plain MJPEG
+    let all = part.clone().map(|frame| bytes(part, frame - part.start, Some(0), 80, height)).sum::<usize>();
+    all as f64 * 8.0 * 30.0 / part.len() as f64 / SENT
+}

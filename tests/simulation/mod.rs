@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vstream::adapt::choice::Choice;
 use vstream::adapt::ladder::Ladder;
 use vstream::adapt::rung::Bounds;
 use vstream::adapt::{Burst, Limits, Rate};
@@ -33,11 +34,60 @@ struct Packet {
     serial: u64,
     frame: u64,
     last: bool,
+    height: usize,
     pushed: i64,
 }
 
 pub fn at(ms: i64) -> Time {
     Time::from_micros(ms * 1000)
+}
+
+/// What a stream is at any moment.
+enum Follows {
+    /// A sender's, which does not know what other rungs would cost.
+    Ladder(Ladder),
+    /// A viewer's of a library: rungs that are there, the cheapest first, in lines and in bits a second.
+    Choice { choice: Choice, rungs: Vec<(usize, f64)>, at: usize },
+}
+
+impl Follows {
+    /// The quality and lines of what is sent now.
+    fn coded(&self) -> (u8, usize) {
+        match self {
+            Follows::Ladder(ladder) => {
+                let rung = ladder.rung();
+                (rung.quality.unwrap_or(80), rung.size.map_or(1080, |(_, height)| height))
+            }
+            Follows::Choice { rungs, at, .. } => (80, rungs[*at].0),
+        }
+    }
+
+    fn takes(&self, image: u64) -> bool {
+        match self {
+            Follows::Ladder(ladder) => ladder.rung().takes(image),
+            Follows::Choice { .. } => true,
+        }
+    }
+
+    /// Looks whether it should be something else; what it is then.
+    fn look(&mut self, ms: i64, rate: &Rate) -> Option<String> {
+        match self {
+            Follows::Ladder(ladder) => {
+                let load = rate.load().filter(|_| ms % 100 == 0)?;
+                let reason = ladder.decide(at(ms), &BOUNDS, &load)?;
+                Some(format!("{}: {reason}", ladder.rung().name(&BOUNDS)))
+            }
+            Follows::Choice { choice, rungs, at: place } => {
+                let mut costs: Vec<f64> = rungs.iter().map(|(_, bits)| *bits).collect();
+                // What is sent of the one that is watched, as roles/hub/room.rs has it.
+                let sent = rate.load().map_or(f64::MAX, |load| load.frame_bytes * 8.0 * BOUNDS.fps);
+                costs[*place] = costs[*place].min(sent);
+                let takes = rate.target().filter(|_| ms % 250 == 0)? as f64;
+                *place = choice.look(at(ms), Some(takes), *place, &costs)?;
+                Some(format!("{}p: {:.1} Mbit/s", rungs[*place].0, takes / 1e6))
+            }
+        }
+    }
 }
 
 /// A stream: its sender and its receiver.
@@ -46,7 +96,7 @@ pub struct Stream {
     part: Range<usize>,
     rate: Rate,
     flow: Flow,
-    ladder: Ladder,
+    follows: Follows,
     frames: u64,
     /// The newest image, the last that was sent, and what it was sent as.
     image: Option<usize>,
@@ -61,12 +111,25 @@ pub struct Stream {
     reports: VecDeque<(i64, Report, u64, u64)>,
     /// What arrived, when, and for how long it had queued, in ms.
     pub arrived: Vec<(i64, usize, i64)>,
-    /// What the ladder decided, when.
+    /// When each frame was whole, and its lines.
+    pub shown: Vec<(i64, usize)>,
+    /// What was decided, when.
     pub decisions: Vec<(i64, String)>,
 }
 
 impl Stream {
     pub fn new(starts: i64, part: Range<usize>) -> Stream {
+        Stream::following(starts, part, Follows::Ladder(Ladder::default()))
+    }
+
+    /// A viewer of a video at the rungs of a library.
+    pub fn video(part: Range<usize>) -> Stream {
+        let rungs: Vec<(usize, f64)> = film::LINES.map(|height| (height, film::bitrate(&part, height))).to_vec();
+        let at = rungs.len() / 2;
+        Stream::following(0, part, Follows::Choice { choice: Choice::default(), rungs, at })
+    }
+
+    fn following(starts: i64, part: Range<usize>, follows: Follows) -> Stream {
         let (mut rate, mut flow) = (Rate::new(Arc::new(Limits::new(None, true))), Flow::default());
         let clean = Duration::from_millis(2 * DELAY as u64);
         rate.round_trip(at(starts), clean);
@@ -76,7 +139,7 @@ impl Stream {
             part,
             rate,
             flow,
-            ladder: Ladder::default(),
+            follows,
             frames: 0,
             image: None,
             sent: None,
@@ -88,6 +151,7 @@ impl Stream {
             heard: 0,
             reports: VecDeque::new(),
             arrived: Vec::new(),
+            shown: Vec::new(),
             decisions: Vec::new(),
         }
     }
@@ -109,14 +173,12 @@ impl Stream {
     fn capture(&mut self, ms: i64) {
         let since = ms - self.starts;
         if since >= 0
-            && since % 100 == 0
-            && let Some(load) = self.rate.load()
-            && let Some(reason) = self.ladder.decide(at(ms), &BOUNDS, &load)
+            && let Some(decided) = self.follows.look(ms, &self.rate)
         {
-            self.decisions.push((ms, format!("{}: {reason}", self.ladder.rung().name(&BOUNDS))));
+            self.decisions.push((ms, decided));
         }
         let image = since * 3 / 100;
-        if since >= 0 && (since - 1).max(0) * 3 / 100 != image && self.ladder.rung().takes(image as u64) {
+        if since >= 0 && (since - 1).max(0) * 3 / 100 != image && self.follows.takes(image as u64) {
             self.image = Some(image as usize);
         }
     }
@@ -128,8 +190,7 @@ impl Stream {
             return Vec::new();
         }
         let Some(image) = self.image.take() else { return Vec::new() };
-        let rung = self.ladder.rung();
-        let coded = (rung.quality.unwrap_or(80), rung.size.map_or(1080, |(_, height)| height));
+        let coded = self.follows.coded();
         let whole = self.sent.is_none() || coded != self.coded;
         let left_out = self.sent.filter(|_| !whole).map(|sent| image - sent - 1);
         (self.sent, self.coded) = (Some(image), coded);
@@ -141,7 +202,7 @@ impl Stream {
         let packets = (0..count).map(|n| {
             let serial = self.packets + n as u64;
             let length = PACKET.min(bytes - n * PACKET);
-            (Packet { flow: 0, serial, frame: self.frames, last: n + 1 == count, pushed: ms }, length)
+            (Packet { flow: 0, serial, frame: self.frames, last: n + 1 == count, height: coded.1, pushed: ms }, length)
         });
         let packets = packets.collect();
         self.packets += count as u64;
@@ -158,6 +219,7 @@ impl Stream {
             self.coming = (packet.frame, ms);
         }
         if packet.last {
+            self.shown.push((ms, packet.height));
             let theirs = |ms: i64| Time::from_micros(OFFSET + ms * 1000 + ms / 20);
             let report = Report { acknowledged: packet.frame, began: theirs(self.coming.1), arrived: theirs(ms) };
             self.reports.push_back((ms + DELAY, report, self.lost, self.expected));
@@ -215,7 +277,7 @@ impl Tcp {
         ((self.flying as f64) < self.window).then(|| {
             self.flying += 1;
             self.serial += 1;
-            Packet { flow: usize::MAX, serial: self.serial - 1, frame: 0, last: false, pushed: ms }
+            Packet { flow: usize::MAX, serial: self.serial - 1, frame: 0, last: false, height: 0, pushed: ms }
         })
     }
 
@@ -233,11 +295,16 @@ impl Tcp {
 }
 
 /// Runs for so many seconds; `rates`: Mbit/s from these seconds on.
-pub fn run(streams: &mut [Stream], mut tcp: Option<&mut Tcp>, rates: &[(i64, f64)], seconds: i64) {
+pub fn run(streams: &mut [Stream], tcp: Option<&mut Tcp>, rates: &[(i64, f64)], seconds: i64) {
+    run_through(QUEUE, streams, tcp, rates, seconds);
+}
+
+/// The same with another queue: one that is never full is a tcp connection's, whose sender waits.
+pub fn run_through(queue: &str, streams: &mut [Stream], mut tcp: Option<&mut Tcp>, rates: &[(i64, f64)], seconds: i64) {
     let mut network: Shaper<Packet> = Shaper::new(Carrier::Datagrams, 1);
     for ms in 0..seconds * 1000 {
         if let Some((_, mbit)) = rates.iter().find(|(second, _)| second * 1000 == ms) {
-            let settings = format!("delay={DELAY}ms,rate={}kbit,queue={QUEUE}", (mbit * 1000.0) as u64);
+            let settings = format!("delay={DELAY}ms,rate={}kbit,queue={queue}", (mbit * 1000.0) as u64);
             network.set(at(ms), &settings.parse::<Settings>().unwrap());
         }
         while let Some((packet, bytes)) = network.pop(at(ms)) {

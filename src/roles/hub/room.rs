@@ -14,7 +14,7 @@ use crate::lock::lock;
 use crate::path::Path;
 use crate::roles::Job;
 use crate::roles::calls;
-use crate::roles::library::Library;
+use crate::roles::library::{Library, Offer};
 use crate::roles::upstream::Upstream;
 use crate::stats::Board;
 use crate::stop::Stop;
@@ -157,7 +157,7 @@ impl Room {
     pub fn rungs(&self) -> Vec<String> {
         match &self.stage {
             Stage::Live(stream) => stream.pictures.rungs(),
-            Stage::Video(_) => self.offers().iter().rev().map(|(rung, _)| rung.clone()).collect(),
+            Stage::Video(_) => self.offers(SOURCE, None).iter().rev().map(|(rung, _)| rung.clone()).collect(),
         }
     }
 
@@ -173,15 +173,21 @@ impl Room {
     pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
         match &self.stage {
             Stage::Live(stream) => stream.pictures.costs(watched, frame_bytes),
-            Stage::Video(_) => self.offers(),
+            Stage::Video(_) => self.offers(watched, frame_bytes),
         }
     }
 
-    /// Rungs of a video, the cheapest first.
-    fn offers(&self) -> Vec<(String, f64)> {
+    /// Rungs of a video, the cheapest first. The one that is watched costs what is sent of it now, where that is less than
+    /// all of it: tiles at rest are in its file, but not on the link. That is no promise for the others.
+    fn offers(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
         let Stage::Video(library) = &self.stage else { return Vec::new() };
         let rungs = library.entry(&self.name).map(|entry| entry.rungs).unwrap_or_default();
-        rungs.iter().map(|offer| (format!("{}p", offer.height), offer.bitrate)).collect()
+        let offer = |offer: &Offer| {
+            let name = format!("{}p", offer.height);
+            let sent = frame_bytes.filter(|_| name == watched).map_or(1.0, |bytes| bytes / offer.frame_bytes);
+            (name, offer.bitrate * sent.min(1.0))
+        };
+        rungs.iter().map(offer).collect()
     }
 
     /// Takes somebody in, by the name that was asked for; `identity` is how one who was put out is known again. Errors: why not.

@@ -62,6 +62,11 @@ impl Outline {
         Duration::from_micros(self.last + step)
     }
 
+    /// Bytes of a frame on the mean.
+    pub fn frame_bytes(&self) -> f64 {
+        self.bytes as f64 / self.frames.max(1) as f64
+    }
+
     /// Bits a second on the mean.
     pub fn bitrate(&self) -> f64 {
         self.bytes as f64 * 8.0 / self.duration().as_secs_f64().max(1e-3)

@@ -48,8 +48,9 @@ pub struct Offer {
     pub height: u32,
     /// Width and height of its pictures.
     pub size: (u32, u32),
-    /// Bits a second on the mean.
+    /// Bits a second, and bytes of a frame, on the mean.
     pub bitrate: f64,
+    pub frame_bytes: f64,
 }
 
 pub struct Video {
@@ -256,7 +257,7 @@ impl Video {
         let now = lock(&self.now);
         let offer = |(&height, known): (&u32, &Known)| {
             let outline = &known.outline;
-            Offer { height, size: outline.head.size, bitrate: outline.bitrate() }
+            Offer { height, size: outline.head.size, bitrate: outline.bitrate(), frame_bytes: outline.frame_bytes() }
         };
         now.rungs.iter().map(offer).collect()
     }
