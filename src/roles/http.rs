@@ -27,7 +27,7 @@ const PORT: u16 = 8080;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Browser")]
 pub struct HttpArgs {
-    /// Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]
+    /// Serve a page, /stream, /snapshot, /state and /metrics here, by http and https; :8080 is every interface [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "", value_parser = address)]
     pub http: Option<Endpoint>,
     /// Let pages of this origin (http://host:port) read and change what is served; more than once for several

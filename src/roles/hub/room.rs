@@ -202,12 +202,13 @@ impl Room {
         Ok(Guest { room: self.clone(), id, name, told: words, tell: told, leave })
     }
 
-    /// Whether somebody could enter so. Errors: why not. One who comes back before his old link has gone is in his own way
-    /// alone.
+    /// Whether somebody could stream here by a name. Errors: why not. One who comes back before his old link has gone is in
+    /// his own way alone.
     pub fn admits(&self, wanted: Option<&str>, identity: &str) -> Result<(), String> {
         let state = lock(&self.state);
         state.admits(identity)?;
-        let own = |id| state.guests.iter().any(|guest| guest.id == id && guest.identity == identity);
+        let mine = |guest: &Present| guest.streams && guest.identity == identity;
+        let own = |id| state.guests.iter().any(|guest| guest.id == id && mine(guest));
         wanted.map_or(Ok(()), |name| state.chat.admits(name, own))
     }
 
