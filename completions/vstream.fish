@@ -51,7 +51,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What c
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l rate-max -d 'Send no more than this to each receiver: 8mbit' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert-key -d 'Private key of that certificate (PEM)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand send" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here, by http and https; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
@@ -79,7 +79,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l output -d 'Reco
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l cert-key -d 'Private key of that certificate (PEM)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand recv" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here, by http and https; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
@@ -108,7 +108,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand relay" -l output -d 'Rec
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l raw -d 'Write the outputs as raw planes, whatever their ending' -r -f -a "i420\t'Planar Y, Cb, Cr, 4:2:0, full range'"
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l cert-key -d 'Private key of that certificate (PEM)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand relay" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here, by http and https; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'
@@ -137,7 +137,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand hub" -l rate-max -d 'Sen
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l chat-history -d 'Lines of chat that are kept for those who come late' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l cert-key -d 'Private key of that certificate (PEM)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand hub" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here; :8080 is every interface [default: 127.0.0.1:8080]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l http -d 'Serve a page, /stream, /snapshot, /state and /metrics here, by http and https; :8080 is every interface [default: 127.0.0.1:8080]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l allow-origin -d 'Let pages of this origin (http://host:port) read and change what is served; more than once for several' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l stats -d 'Form of the stats on stderr' -r -f -a "human\t'A live line on a terminal, else a line a second'
 json\t'One object a line, a line a second'

@@ -114,8 +114,14 @@ pub fn manager() -> Option<Child> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     let name = MANAGERS.into_iter().find(found)?;
-    let manager = command(name, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    until("the window manager", || tool("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]).contains("window id"));
+    let start = || command(name, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut manager = start();
+    until("the window manager", || {
+        if manager.try_wait().is_ok_and(|ended| ended.is_some()) {
+            manager = start(); // as on a screen that was not there yet
+        }
+        tool("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]).contains("window id")
+    });
     Some(manager)
 }
 
