@@ -117,9 +117,23 @@ impl Cutter {
         self.begins = true;
         if let Some((_, count)) = head {
             let header = self.header.clone();
-            self.part.header = header.len() + PIECE <= self.space();
-            self.pieces(count, since, header);
+            self.part.header = header.len() <= self.header_piece();
+            let mut offset = 0;
+            let nothing = header.is_empty().then_some(&[][..]);
+            for piece in header.chunks(self.header_piece()).chain(nothing) {
+                if self.space() < PIECE + piece.len() {
+                    self.close(false);
+                }
+                self.piece(count, since, header.len(), offset, piece);
+                offset += piece.len();
+            }
         }
+    }
+
+    /// Bytes of a header that cross together: beside a beginning. All copies of it are cut alike, so that pieces of one fit to
+    /// those of another.
+    fn header_piece(&self) -> usize {
+        self.room - HEAD - START - PIECE
     }
 
     /// Segments of the frame. What does not belong under its header is left out.
@@ -163,7 +177,8 @@ impl Cutter {
     /// The frame ends.
     pub fn end(&mut self, end: End) {
         self.flush();
-        if 2 * HEAD + START + END > self.space() {
+        let header = if self.begins || self.header.len() > self.header_piece() { 0 } else { PIECE + self.header.len() };
+        if 2 * HEAD + START + END + header > self.space() {
             self.close(false);
         }
         if !self.begins {
@@ -229,18 +244,22 @@ impl Cutter {
                 self.close(false);
             }
             let length = (self.space() - PIECE).min(whole - offset);
-            let mut body = Vec::with_capacity(PIECE + length);
-            for number in [place as u64, version, whole as u64, offset as u64] {
-                put(&mut body, number);
-            }
-            body.extend_from_slice(&bytes[offset..offset + length]);
-            self.item(kind::PIECE, &body);
-            self.part.segments.push((place, version));
+            self.piece(place, version, whole, offset, &bytes[offset..offset + length]);
             offset += length;
             if whole == 0 {
                 break;
             }
         }
+    }
+
+    fn piece(&mut self, place: usize, version: u64, whole: usize, offset: usize, bytes: &[u8]) {
+        let mut body = Vec::with_capacity(PIECE + bytes.len());
+        for number in [place as u64, version, whole as u64, offset as u64] {
+            put(&mut body, number);
+        }
+        body.extend_from_slice(bytes);
+        self.item(kind::PIECE, &body);
+        self.part.segments.push((place, version));
     }
 
     fn close(&mut self, last: bool) {
@@ -318,68 +337,4 @@ pub fn places(mut body: Bytes) -> Result<Vec<std::ops::Range<usize>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::segments::Head;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn every_segment_is_in_parts_that_fit(
-            sizes in proptest::collection::vec(prop_oneof![0usize..400, 1000usize..3000], 1..150),
-            room in 400usize..2000, header in 0usize..3000,
-        ) {
-            let begin = Begin {
-                number: 7, epoch: 1 << 60, seq: 9, captured: Time::from_micros(5), error: Default::default(), head: None,
-            };
-            let head = Head { form: Form::Tiles, since: 3, header: vec![1; header].into(), count: sizes.len() };
-            let mut cutter = Cutter::new(room, begin.clone(), 3, Some(head));
-            let version = |place: usize| 3 + place as u64 / 10;
-            let segments: Vec<_> = sizes.iter().enumerate().map(|(i, &n)| (i, version(i), vec![i as u8; n])).collect();
-            let mut strips: Vec<_> = segments.chunks(40).collect();
-            strips.reverse();
-            for strip in strips {
-                cutter.runs(Runs { epoch: 1 << 60, since: 3, body: runs::encode_segments(strip).into() }).unwrap();
-            }
-            cutter.end(End { number: 7, state: 11 });
-            let cuts = cutter.take();
-            let (mut begins, mut ends, mut found, mut changed) = (0, 0, 0, 0);
-            for (i, cut) in cuts.iter().enumerate() {
-                prop_assert!(cut.bytes.len() <= room);
-                prop_assert_eq!(cut.last, i + 1 == cuts.len());
-                let mut inside = Vec::new();
-                for item in items(cut.bytes.clone()).unwrap() {
-                    match item {
-                        Item::Begin(start) => {
-                            prop_assert_eq!((&start.begin, start.since), (&begin, 3));
-                            begins += 1;
-                        }
-                        Item::Runs(body) => for (place, version, bytes) in runs::decode(body).unwrap() {
-                            prop_assert_eq!((version, &bytes[..]), (segments[place].1, &segments[place].2[..]));
-                            inside.push((place, version));
-                            found += bytes.len();
-                        }
-                        Item::Piece(piece) => {
-                            inside.push((piece.place, piece.version));
-                            found += if piece.place == sizes.len() { 0 } else { piece.bytes.len() };
-                        }
-                        Item::End(end) => { prop_assert_eq!(end.state, 11); ends += 1; }
-                        Item::Changed(body) => changed += places(body).unwrap().iter().map(|r| r.len()).sum::<usize>(),
-                    }
-                }
-                prop_assert_eq!(&inside, &cut.segments);
-            }
-            prop_assert_eq!(found, sizes.iter().sum::<usize>());
-            prop_assert_eq!((begins, ends, changed), (if cuts.len() > 1 { 2 } else { 1 }, 1, sizes.len()));
-        }
-
-        #[test]
-        fn rubbish_is_an_error_and_no_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for item in items(data.into()).unwrap_or_default() {
-                if let Item::Changed(body) = item {
-                    let _ = places(body);
-                }
-            }
-        }
-    }
-}
+mod tests;

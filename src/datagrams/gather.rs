@@ -15,11 +15,10 @@ use crate::clock::Time;
 use crate::frame::BYTES_MAX;
 use crate::link::{Crossing, Repaired};
 use crate::message::Message;
-use crate::segments::Head;
 
 mod frame;
 
-use frame::{Block, Frame};
+use frame::{Block, Frame, Known};
 
 /// A newer frame's first datagram may overtake the last ones of its predecessor by this.
 const GRACE: Duration = Duration::from_millis(3);
@@ -41,7 +40,7 @@ pub struct Gather {
     unread: u64,
     /// The same for those of which something lacked.
     holed: u64,
-    head: Option<(u64, Head)>,
+    head: Option<Known>,
     out: Out,
     held: usize,
     pub repaired: Repaired,
@@ -166,7 +165,7 @@ impl Gather {
                 self.next = number;
             }
             let Some(frame) = self.frames.get_mut(&number) else { break };
-            frame.begin(&mut self.head, &mut self.out);
+            frame.begin(number, &mut self.head, &mut self.out);
             let whole = frame.is_whole() && frame.begun;
             if !whole && now < frame.deadline(self.hold, newer).unwrap_or(Time::from_micros(i64::MAX)) {
                 break;
@@ -180,8 +179,8 @@ impl Gather {
             self.next = number + 1;
         }
         // What came late of frames that have left.
-        for (_, frame) in self.frames.range_mut(..self.next) {
-            frame.begin_late(&self.head, &mut self.out);
+        for (&number, frame) in self.frames.range_mut(..self.next) {
+            frame.begin_late(number, &mut self.head, &mut self.out);
         }
         self.settle(now);
     }

@@ -51,6 +51,16 @@ pub struct Block {
     pub parities: BTreeMap<usize, Bytes>,
 }
 
+/// The header that frames stand under, and the number of the newest that it came with.
+#[derive(Debug)]
+pub struct Known {
+    number: u64,
+    epoch: u64,
+    head: Head,
+    /// A frame has begun under it.
+    begun: bool,
+}
+
 /// A long segment on its way together.
 #[derive(Debug, Default)]
 pub struct Pieces {
@@ -180,38 +190,52 @@ impl Frame {
     }
 
     /// Its beginning, once that and the header are known, and then what came of it.
-    pub fn begin(&mut self, known: &mut Option<(u64, Head)>, out: &mut Out) {
-        let Some(head) = self.start.as_ref().map(|start| start.head) else { return };
-        self.sort(head);
+    pub fn begin(&mut self, number: u64, known: &mut Option<Known>, out: &mut Out) {
+        self.learn(number, known);
         let Some(start) = &self.start else { return };
-        if let (Some((form, count)), Some(header)) = (start.head, &self.header)
-            && header.len() <= HEADER_MAX
-        {
-            let head = Head { form, since: start.since, header: header.clone(), count };
-            *known = Some((start.begin.epoch, head));
-        }
-        let Some((_, head)) = known.as_ref().filter(|(epoch, head)| (*epoch, head.since) == start.under()) else {
-            return;
-        };
+        let Some(known) = known.as_mut().filter(|known| known.under() == start.under()) else { return };
         if !std::mem::replace(&mut self.begun, true) {
-            let begin = Begin { head: Some(head.clone()), ..start.begin.clone() };
+            known.begun = true;
+            let begin = Begin { head: Some(known.head.clone()), ..start.begin.clone() };
             out.push(Message::Begin(begin), Crossing::default());
         }
-        let (epoch, since) = start.under();
-        self.runs.drain(..).for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Crossing::default()));
+        self.pass_on(out);
     }
 
-    /// What came after it left is of use as long as the header is the same.
-    pub fn begin_late(&mut self, known: &Option<(u64, Head)>, out: &mut Out) {
+    /// What came after it left is of use as long as the header is the same, and a frame has begun under it. The header too:
+    /// its sender will not repeat what has arrived.
+    pub fn begin_late(&mut self, number: u64, known: &mut Option<Known>, out: &mut Out) {
+        self.learn(number, known);
+        let under = self.start.as_ref().map(Start::under);
+        if known.as_ref().is_some_and(|known| known.begun && Some(known.under()) == under) {
+            self.pass_on(out);
+        }
+    }
+
+    /// Takes the header that came with it, unless a later frame's is known.
+    fn learn(&mut self, number: u64, known: &mut Option<Known>) {
         let Some(head) = self.start.as_ref().map(|start| start.head) else { return };
         self.sort(head);
-        let Some(start) = self.start.as_ref().filter(|_| !self.runs.is_empty()) else { return };
-        let (epoch, since) = start.under();
-        if known.as_ref().is_some_and(|(of, head)| (*of, head.since) == (epoch, since)) {
-            self.runs
-                .drain(..)
-                .for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Crossing::default()));
+        if let (Some(start), Some((form, count)), Some(header)) = (&self.start, head, &self.header)
+            && header.len() <= HEADER_MAX
+            && known.as_ref().is_none_or(|known| known.number < number)
+        {
+            let (epoch, since) = start.under();
+            let begun = known.as_ref().is_some_and(|known| known.begun && known.under() == (epoch, since));
+            let head = Head { form, since, header: header.clone(), count };
+            *known = Some(Known { number, epoch, head, begun });
         }
+    }
+
+    fn pass_on(&mut self, out: &mut Out) {
+        let Some((epoch, since)) = self.start.as_ref().map(Start::under) else { return };
+        self.runs.drain(..).for_each(|body| out.push(Message::Runs(Runs { epoch, since, body }), Crossing::default()));
+    }
+}
+
+impl Known {
+    fn under(&self) -> (u64, u64) {
+        (self.epoch, self.head.since)
     }
 }
 
