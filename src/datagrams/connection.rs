@@ -307,7 +307,8 @@ impl Connection {
         let wants = read.iter().any(|record| !matches!(record, Record::Ack(_) | Record::Close));
         let (mut came, mut hurry) = (true, self.received.leaps(number));
         for record in read {
-            hurry |= matches!(&record, Record::Part(part) if part.last) || matches!(record, Record::Parity(_));
+            hurry |= matches!(&record, Record::Part(part) if part.last);
+            hurry |= matches!(record, Record::Parity(_) | Record::Probe);
             match self.take(now, from, record) {
                 Ok(taken) => came &= taken,
                 Err(_) => {

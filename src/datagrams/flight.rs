@@ -18,11 +18,14 @@ const REORDER: Duration = Duration::from_millis(2);
 const REORDER_MAX: Duration = Duration::from_millis(100);
 /// The round trip before one is measured (RFC 9002 says 333 ms; probes are cheap here).
 const INITIAL: Duration = Duration::from_millis(150);
-/// The pause after the first probe for an answer, which is doubled after so many: what is lost in bursts is so many packets on
-/// end, so one by one they would take long.
-const PROBE: Duration = Duration::from_millis(5);
-const PROBES: u32 = 8;
+/// The pause after the first probes for an answer, which is four times as long after so many: what is lost in bursts is so many
+/// packets on end, so one by one they would take long.
+const PROBE: Duration = Duration::from_millis(4);
+const PROBES: u32 = 24;
 const PROBE_MAX: Duration = Duration::from_secs(1);
+
+/// Losses below this share are healed as they come; one parity a frame is against the first.
+const RARE: f64 = 0.0005;
 
 /// `T` is what a packet carried.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Flight<T> {
     /// When the newest of the acknowledged packets was sent, and its number.
     newest: Option<(u64, Time)>,
     last_sent: Time,
+    /// Since when packets wait and nothing is heard of any.
+    quiet: Time,
     /// How far packets may be overtaken before they count as lost.
     reorder: Duration,
     /// Unanswered probes in a row.
@@ -86,6 +91,7 @@ impl<T> Default for Flight<T> {
             waiting: 0,
             newest: None,
             last_sent: Time::default(),
+            quiet: Time::default(),
             reorder: REORDER,
             probes: 0,
             lost: 0,
@@ -102,6 +108,9 @@ impl<T> Flight<T> {
         let state = if wants { State::Waiting } else { State::Aside };
         self.packets.push_back(Sent { at: now, state, content });
         if wants {
+            if self.waiting == 0 {
+                self.quiet = now;
+            }
             self.waiting += 1;
             self.wanted += 1;
             self.last_sent = now;
@@ -155,7 +164,7 @@ impl<T> Flight<T> {
         if too_early {
             self.reorder = (2 * self.reorder).min(REORDER_MAX);
         }
-        self.probes = 0;
+        (self.probes, self.quiet) = (0, now);
         self.forget(now);
         Ok(())
     }
@@ -202,12 +211,9 @@ impl<T> Flight<T> {
     }
 
     fn probes_at(&self) -> Option<Time> {
-        let wait = match self.probes {
-            0 => self.patience(),
-            probes => PROBE * 2u32.pow((probes / PROBES).min(10)),
-        };
-        let wait = wait.min(PROBE_MAX);
-        (self.waiting > 0).then(|| self.last_sent + wait)
+        let again = self.last_sent + (PROBE * 4u32.pow((self.probes / PROBES).min(5))).min(PROBE_MAX);
+        let first = self.last_sent.min(self.quiet) + self.patience().min(PROBE_MAX);
+        (self.waiting > 0).then(|| if self.probes == 0 { first.max(again) } else { again })
     }
 
     /// Whether so long nothing was heard of what was sent last that the peer must be asked; counts the question.
@@ -265,6 +271,11 @@ impl Losses {
     #[cfg(test)]
     pub fn of(share: f64, burst: f64) -> Losses {
         Losses { share, starts: share / burst }
+    }
+
+    /// As good as none.
+    pub fn are_rare(&self) -> bool {
+        self.share < RARE
     }
 
     /// The mean length of a burst.
