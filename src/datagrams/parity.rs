@@ -8,8 +8,8 @@ use super::packet::BLOCK_MAX;
 
 /// Parts that are protected together: of a film's frame all. With their parities they stay under `BLOCK_MAX`.
 pub const BLOCK: usize = 200;
-/// Losses below this share are healed by other means; one parity a frame is against the first.
-const RARE: f64 = 0.0005;
+/// Parities against the longest bursts are this share of the parts at most: small frames would double.
+const BURST_MOST: f64 = 0.25;
 /// Frames of fewer parts get no parity while nothing is lost: it would be the most of them.
 const SMALL: usize = 16;
 
@@ -35,19 +35,23 @@ impl Share {
     /// Parities for a block of so many parts.
     ///
     /// The number of losses is taken as normal, of the variance that bursts of a mean length give; the parities are as many
-    /// as are exceeded in one frame of 1000, or in one of six where the rest can be sent again.
+    /// as are exceeded in one frame of 1000, or in one of six where the rest can be sent again. Or they are against the
+    /// longest burst that as many frames meet, where that is more.
     pub fn parities(self, parts: usize, losses: Losses, repair: Repair) -> usize {
         let n = parts as f64;
         let count = match self {
             Share::Fixed(share) => (n * share).ceil(),
-            Share::Auto if losses.share < RARE && parts < SMALL => 0.0,
+            Share::Auto if losses.are_rare() && parts < SMALL => 0.0,
             Share::Auto => {
-                let deviations = if repair == Repair::None { 3.1 } else { 1.0 };
+                let (deviations, missed) = if repair == Repair::None { (3.1, 0.001) } else { (1.0, 1.0 / 6.0) };
                 let p = losses.share.min(0.3);
                 // The parities are lost as the parts are.
                 let mean = n * p / (1.0 - p);
                 let variance = mean * (2.0 * losses.burst() - 1.0);
-                (mean + deviations * variance.sqrt()).ceil().max(1.0)
+                // Of one burst, its length being geometric.
+                let longest = (losses.burst() - 1.0) * (mean / losses.burst() / missed).max(1.0).ln();
+                let normal = mean + deviations * variance.sqrt();
+                normal.max((mean + longest).min(n * BURST_MOST)).ceil().max(1.0)
             }
         };
         (count as usize).min(parts).min(BLOCK_MAX - BLOCK)
@@ -158,7 +162,7 @@ mod tests {
         assert!((12..20).contains(&auto(0.05, Repair::None)), "{}", auto(0.05, Repair::None));
         assert!((7..12).contains(&auto(0.05, Repair::Resend)));
         let bursts = Share::Auto.parities(120, Losses::of(0.02, 8.0), Repair::None);
-        assert!((15..30).contains(&bursts), "{bursts}");
+        assert!((25..=30).contains(&bursts), "{bursts}");
         assert_eq!(Share::Auto.parities(3, Losses::of(0.0, 1.0), Repair::None), 0);
     }
 }
