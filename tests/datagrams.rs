@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use common::rig::{HERE, Rig, address, rig};
 use proptest::prelude::*;
+use vstream::adapt::{Burst, Rate};
 use vstream::clock::Time;
 use vstream::datagrams::connection::Heard;
-use vstream::link::Repaired;
-use vstream::message::{Begin, Bye, Message};
+use vstream::flow::Flow;
+use vstream::link::{Crossing, Repaired};
+use vstream::message::{Begin, Bye, Message, Report};
 
 const FRAME: Duration = Duration::from_micros(33_333);
 
@@ -108,19 +110,72 @@ fn bursts_of_losses_freeze_nothing() {
     assert!(longest < Duration::from_millis(200) && good > 0.9, "{longest:?}, {good}");
 }
 
+/// What a publisher does: the newest image goes when the flow allows. The longest time between two frames' ends.
+fn longest_pause(rig: &mut Rig, images: u32) -> Duration {
+    let (mut flow, mut number, begun) = (Flow::default(), 0, rig.now);
+    flow.round_trip(Duration::from_millis(40));
+    for image in 0..images {
+        let next = begun + FRAME * (image + 1);
+        let mut waits = true;
+        while rig.now < next {
+            rig.publisher.settled_number().into_iter().for_each(|settled| _ = flow.acknowledged(settled));
+            if waits && flow.room(rig.now) {
+                flow.sent(number, rig.now, 1);
+                rig.frame(number, &(0..600).collect::<Vec<_>>(), 200, 600);
+                (number, waits) = (number + 1, false);
+            }
+            let look = rig.now + Duration::from_millis(5);
+            rig.run(if waits { look.min(next) } else { next });
+        }
+        if image == 30 {
+            rig.deaf = 45; // as the longest of 400 bursts of 8 on average
+        }
+    }
+    let ends: Vec<Time> = rig.frames().values().map(|(at, _)| *at).collect();
+    ends.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap()
+}
+
+#[test]
+fn acknowledgements_lost_on_end_stop_the_stream_for_no_longer_than_a_few_frames() {
+    let mut rig = rig("delay=20ms", Duration::ZERO, 7);
+    rig.greet(false);
+    let longest = longest_pause(&mut rig, 60);
+    assert!(longest < Duration::from_millis(160) && rig.deaf == 0, "{longest:?}");
+}
+
+/// Frames of so many tiles of 200 bytes, which leave as fast as those before were seen to pass. How long each took from end
+/// to end.
+fn at_the_speed_of_the_network(rig: &mut Rig, count: u64, tiles: usize, apart: Duration) -> Vec<Duration> {
+    rig.greet(false);
+    let (mut rate, mut told, begun) = (Rate::default(), 0, rig.now);
+    for number in 0..count {
+        rate.begun(number, rig.now);
+        rig.frame(number, &(0..tiles).collect::<Vec<_>>(), 200, tiles);
+        rate.sent(rig.now, Burst { bytes: tiles * 200, ..Burst::default() });
+        rig.run(begun + apart * (number + 1) as u32);
+        for (&acknowledged, &Crossing { began, arrived, .. }) in rig.crossings.range(told..) {
+            rate.reported(&Report { acknowledged, began, arrived }, rig.now);
+            told = acknowledged + 1;
+        }
+        rig.publisher.pace(rate.budget(), rate.passing());
+    }
+    rig.frames().iter().map(|(number, (at, _))| at.since(begun + apart * *number as u32)).collect()
+}
+
 /// 60 Mbit/s as 125 kB 60 times a second, through 80 Mbit/s with 64 KiB of buffer.
 #[test]
 fn a_frame_is_no_burst() {
     let mut rig = rig("delay=10ms,rate=80mbit,queue=64KiB", Duration::ZERO, 7);
-    rig.greet(false);
-    let places: Vec<usize> = (0..625).collect();
-    for number in 0..300 {
-        rig.frame(number, &places, 200, 625);
-        let next = rig.now + FRAME / 2;
-        rig.run(next);
-    }
+    at_the_speed_of_the_network(&mut rig, 300, 625, FRAME / 2);
     let (lost, sent) = rig.publisher.losses();
     assert!(sent > 30_000 && lost == 0, "{lost} of {sent} packets overflowed the buffer");
+}
+
+#[test]
+fn a_network_that_takes_frames_at_once_gets_them_so() {
+    let mut rig = rig("delay=20ms", Duration::ZERO, 7);
+    let took = at_the_speed_of_the_network(&mut rig, 120, 1500, FRAME);
+    assert!(took[60..].iter().all(|took| *took < Duration::from_millis(24)), "{took:?}");
 }
 
 #[test]

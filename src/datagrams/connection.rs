@@ -146,7 +146,7 @@ impl Connection {
             }
             Message::End(end) => {
                 let bytes = self.outbox.end(end, losses)?;
-                self.pacing.frame(now, bytes, self.outbox.waiting());
+                self.pacing.frame(now, bytes, self.outbox.waiting(), !losses.are_rare());
             }
             words => self.out.write(&words),
         }

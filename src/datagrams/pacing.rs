@@ -9,6 +9,10 @@ use crate::clock::Time;
 const SPREAD: Duration = Duration::from_millis(8);
 /// What comes later, since coding it or its way to here took longer, is spread over this.
 const LATER: Duration = Duration::from_micros(500);
+/// What the network was seen to pass on at once it gets so much faster, and in this time at least: so a fast network, which
+/// passes on whatever it gets, is found out in some frames, and a slow one has little to keep in its buffers.
+const FASTER: f64 = 1.25;
+const LEAST: Duration = Duration::from_millis(2);
 /// The rate is so many times that of the stream at most.
 const ABOVE: f64 = 2.5;
 /// A stream that rests may begin to move: until it is told or seen, this is thought to pass, in bits a second.
@@ -48,14 +52,17 @@ impl Pacing {
         (self.coming, self.due) = (true, now + SPREAD);
     }
 
-    /// So many bytes wait now that a frame has ended, of which so many are its own.
-    pub fn frame(&mut self, now: Time, own: usize, waiting: usize) {
+    /// So many bytes wait now that a frame has ended, of which so many are its own. `lossy`: some of what leaves is lost, it may
+    /// be because it leaves too fast.
+    pub fn frame(&mut self, now: Time, own: usize, waiting: usize, lossy: bool) {
         if let Some(last) = self.last.replace(now) {
             let apart = now.since(last).clamp(Duration::from_millis(1), Duration::from_secs(1));
             self.stream += (own as f64 * 8.0 / apart.as_secs_f64() - self.stream) / 8.0;
         }
         self.coming = false;
-        self.rate = waiting as f64 * 8.0 / self.due.since(now).max(LATER).as_secs_f64();
+        let within = |time: Duration| waiting as f64 * 8.0 / time.as_secs_f64();
+        let seen = self.passing.filter(|_| !lossy).map_or(0.0, |passing| (FASTER * passing).min(within(LEAST)));
+        self.rate = within(self.due.since(now).max(LATER)).max(seen);
         self.wait(waiting);
     }
 
@@ -98,7 +105,7 @@ mod tests {
     fn send(pacing: &mut Pacing, mut now: Time, count: usize) -> Duration {
         let begun = now;
         pacing.begin(now);
-        pacing.frame(now, count * 1250, count * 1250);
+        pacing.frame(now, count * 1250, count * 1250, false);
         for left in (0..count).rev() {
             if !pacing.may(now) {
                 now = now.max(pacing.wake());

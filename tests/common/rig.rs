@@ -36,6 +36,8 @@ pub struct Rig {
     pub crossings: BTreeMap<u64, Crossing>,
     pub said: Vec<Message>,
     pub sent_bytes: usize,
+    /// So many of the watcher's next packets are lost.
+    pub deaf: usize,
 }
 
 pub fn rig(network: &str, latency: Duration, seed: u64) -> Rig {
@@ -61,6 +63,7 @@ pub fn rig(network: &str, latency: Duration, seed: u64) -> Rig {
         crossings: BTreeMap::new(),
         said: Vec::new(),
         sent_bytes: 0,
+        deaf: 0,
     }
 }
 
@@ -86,7 +89,10 @@ impl Rig {
             self.up.push(now, to, bytes);
         }
         while let Some((to, bytes)) = self.watcher.transmit(now) {
-            self.down.push(now, to, bytes);
+            match self.deaf.checked_sub(1) {
+                Some(fewer) => self.deaf = fewer,
+                None => self.down.push(now, to, bytes),
+            }
         }
         while let Some((to, bytes)) = self.up.pop(now) {
             assert_eq!(to, address(THERE));
