@@ -8,7 +8,7 @@ use crate::clock::Time;
 
 /// How long a packet may wait for its acknowledgement, so that one word tells of several.
 pub const DELAY: Duration = Duration::from_millis(4);
-/// Words are so far apart at least, however much is missing.
+/// Words are so far apart at least.
 const PAUSE: Duration = Duration::from_millis(1);
 /// The last word is said again after this while nothing comes, so many times: what is lost in bursts is so many packets
 /// on end, which must not be all that a sender hears of its last frames.
@@ -64,11 +64,6 @@ impl Received {
     pub fn hurry(&mut self, now: Time) {
         let soon = now.max(self.told + PAUSE);
         self.due = self.due.map(|due| if self.times == 0 { due.min(soon) } else { due });
-    }
-
-    /// Whether packets before this one are missing.
-    pub fn leaps(&self, number: u64) -> bool {
-        self.ranges.front().is_some_and(|&(_, last)| number != last + 1)
     }
 
     /// Whether none of a higher number has come.
