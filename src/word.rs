@@ -84,6 +84,9 @@ pub struct Room {
     pub count: usize,
     /// What can be chosen: names of rungs, the source's first.
     pub rungs: Vec<String>,
+    /// Of a video: the share of its preparation that is done, while that goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preparing: Option<f64>,
 }
 
 /// A guest's figures, as the hub's side of its link has them.
@@ -148,7 +151,7 @@ pub struct Video {
     /// The share of its preparation that is done, while that goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preparing: Option<f64>,
-    /// Why it cannot be watched.
+    /// Why it cannot be watched, or not at all its rungs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
@@ -188,6 +191,13 @@ pub fn hear(talk: Option<&Talk>, word: Word) -> Result<()> {
     let talk = talk.context("a word came from one who is no guest here")?;
     _ = talk.heard.try_send(word); // who does not listen, or too many at once: words may be lost
     Ok(())
+}
+
+impl At {
+    /// At the end of the video.
+    pub fn is_over(&self) -> bool {
+        self.duration > 0.0 && self.position >= self.duration
+    }
 }
 
 impl Guest {

@@ -1,6 +1,6 @@
 //! `vstream hub`: links and browsers ↔ rooms, one for each stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub struct HubArgs {
 
 /// Streams at once: each costs a thread for every rung that is watched.
 const ROOMS: usize = 64;
-/// Streams and videos that a refusal names.
+/// What a refusal names of what there is.
 const NAMED: usize = 20;
 /// How often everybody is told how it stands.
 const TELL: Duration = Duration::from_secs(1);
@@ -113,8 +113,13 @@ pub fn run(args: HubArgs) -> Result<()> {
     rungs.dedup();
     let heights: Vec<u32> = rungs.iter().filter_map(|rung| Some(units::size(rung).ok()?.1 as u32)).collect();
     let library = args.library.as_ref().map(|dir| Library::open(dir, &heights, &job.stop)).transpose()?;
-    if let Some(Err(error)) = library.as_ref().filter(|_| args.prepare).map(Library::prepare) {
-        log::warn!("{}: the others are served", fault::line(&error));
+    let prepared = library.as_ref().filter(|_| args.prepare).map(Library::prepare);
+    if job.stop.said() {
+        log::info!("it was told to stop while it prepared: the next start goes on with that");
+        return smol::block_on(job.ended());
+    }
+    if let Some(Err(error)) = prepared {
+        log::warn!("{}", fault::line(&error));
     }
     let on = if args.listen.is_empty() { vec![Endpoint::any()] } else { args.listen.clone() };
     let hub = Arc::new(Hub {
@@ -208,19 +213,26 @@ impl Hub {
             Some(name) => rooms.get(name),
             None => rooms.get(endpoint::NAME).or_else(|| rooms.values().next().filter(|_| rooms.len() == 1)),
         };
-        let there = || {
-            let videos = self.library.iter().flat_map(|library| library.list()).map(|video| video.name);
-            let mut names: Vec<String> = rooms.keys().cloned().collect();
-            names.extend(videos.filter(|name| !rooms.contains_key(name)));
-            match (names.len(), names.len().saturating_sub(NAMED)) {
-                (0, _) => "nobody streams here now".to_string(),
-                (_, 0) => format!("there is {}", names.join(", ")),
-                (_, more) => format!("there is {} and {more} more", names[..NAMED].join(", ")),
-            }
+        let why = match name {
+            Some(name) => format!("there is no stream {}", crate::greet::printable(name)),
+            None if rooms.is_empty() => "nobody streams here now".to_string(),
+            None => "name one of several, as HUB/NAME".to_string(),
         };
-        let wanted =
-            || name.map_or(String::new(), |name| format!("there is no stream {}: ", crate::greet::printable(name)));
-        found.cloned().ok_or_else(|| format!("{}{}", wanted(), there()))
+        found.cloned().ok_or_else(|| why + &self.there(&rooms))
+    }
+
+    /// What can be watched, by name, to be said after a refusal.
+    fn there(&self, rooms: &BTreeMap<String, Arc<Room>>) -> String {
+        let videos = self.library.as_ref().map(Library::list).unwrap_or_default();
+        let names: BTreeSet<&str> =
+            rooms.keys().chain(videos.iter().map(|video| &video.name)).map(String::as_str).collect();
+        let more = names.len().saturating_sub(NAMED);
+        let named = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+        match (named.is_empty(), more) {
+            (true, _) => String::new(),
+            (_, 0) => format!(": there is {named}"),
+            _ => format!(": there is {named}, and {more} more"),
+        }
     }
 
     /// Somebody has left a room: without anybody it ends, and when its stream is over.

@@ -88,6 +88,11 @@ impl Library {
         Some(self.0.video(name)?.entry())
     }
 
+    /// The height of the rung that plays of a video where this height is wanted.
+    pub fn best(&self, name: &str, height: u32) -> Option<u32> {
+        self.0.video(name)?.best(height)
+    }
+
     /// A JPEG of a frame, 320 wide at most; none until there is a rung.
     pub fn poster(&self, name: &str) -> Option<Bytes> {
         let video = self.0.video(name)?;
@@ -100,22 +105,27 @@ impl Library {
         let video = self.0.video(name).with_context(no)?;
         let playback = Playback::new(self.clone(), video.clone(), &self.0.stop);
         if let Some(why) = playback.trouble() {
-            return Err(Fault::refused(format!("{name} cannot be played: {why}")).into());
+            return Err(Fault::refused(why).into());
         }
         self.want(&video);
         Ok(playback)
     }
 
-    /// Makes all rungs of all videos that lack some, one video after the other. An error says how many failed.
+    /// Makes all rungs of all videos that lack some, one video after the other. An error says how many are not there, or not
+    /// at all their rungs.
     pub fn prepare(&self) -> Result<()> {
         let videos = self.0.videos();
-        for video in &videos {
-            if video.state() != State::Ready {
-                make::make(video, Reach::All, &self.0.stop);
-            }
+        for video in videos.iter().filter(|video| video.state() != State::Ready) {
+            make::make(video, Reach::All, &self.0.stop);
         }
-        let failed = videos.iter().filter(|video| matches!(video.state(), State::Failed(_))).count();
-        ensure!(failed == 0, "{failed} of {} videos could not be prepared", videos.len());
+        let failed = videos.iter().filter(|video| matches!(video.state(), State::Failed(_)));
+        let (less, none): (Vec<_>, Vec<_>) = failed.partition(|video| video.best(0).is_some());
+        let told =
+            [(none, "could not be prepared: the others are served"), (less, "are served without some of their rungs")];
+        let told = told.into_iter().filter(|(videos, _)| !videos.is_empty());
+        let told: Vec<_> =
+            told.map(|(some, what)| format!("{} of {} videos {what}", some.len(), videos.len())).collect();
+        ensure!(told.is_empty(), told.join("; "));
         Ok(())
     }
 
@@ -171,7 +181,10 @@ impl Shared {
         let rungs = self.dir.join(RUNGS);
         let known = std::mem::take(&mut videos.all);
         let of = |listed| match known.iter().find(|video| video.listed == listed) {
-            Some(video) => video.clone(),
+            Some(video) => {
+                video.forget();
+                video.clone()
+            }
             None => Arc::new(Video::new(listed, &rungs, &self.heights)),
         };
         videos.all = found.into_iter().map(of).collect();

@@ -7,6 +7,7 @@ use clap::Args;
 use super::output::{self, Output};
 use super::{Common, Job};
 use crate::endpoint::{self, Endpoint};
+use crate::fault::Fault;
 use crate::playout::Mode;
 use crate::word::Word;
 use crate::{transports, units};
@@ -97,6 +98,10 @@ impl PlayerArgs {
 const ORDERS: usize = 64;
 
 pub fn run(args: PlayerArgs) -> Result<()> {
+    if let Some((named, video)) = args.url.as_ref().and_then(|url| url.name.as_ref()).zip(args.video.as_ref()) {
+        let text = format!("the address names {named} and --video names {video}: leave one of them out");
+        return Err(Fault::usage(text).into());
+    }
     let job = Job::start("player", &args.common)?;
     let call = args.call(&Memory::load());
     let (order, orders) = bounded(ORDERS);

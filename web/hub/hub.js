@@ -55,10 +55,13 @@ const clockTime = (seconds) => {
 };
 
 function state({ failed, preparing, rungs, seconds }) {
-  if (failed) return failed;
-  if (preparing != null) return `being made ready: ${Math.round(100 * preparing)} %`;
-  return rungs.length ? clockTime(seconds) : "made ready when first watched";
+  const besides = failed ?? making(preparing);
+  if (!rungs.length) return besides ?? "made ready when first watched";
+  return [clockTime(seconds), besides].filter(Boolean).join(" · ");
 }
+
+/** How far a video is that can be watched only then. */
+const making = (share) => (share == null ? null : `being made ready: ${Math.round(100 * share)} %`);
 
 /** Cards are kept while what they show stays, so that pictures do not flicker and the focus stays. */
 function cards(where, items, of) {
@@ -213,7 +216,7 @@ function told({ text }) {
 
 function rung({ rung, auto, why }) {
   root.dataset.rung = rung;
-  at("why").textContent = auto ? `auto: ${rung}${why ? ` – ${why}` : ""}` : "";
+  at("why").textContent = auto ? `auto: ${rung}${why ? ` – ${why}` : ""}` : why ? `${rung} – ${why}` : "";
   if (why) line("told", `quality ${rung}: ${why}`);
 }
 
@@ -225,11 +228,14 @@ function figures(state) {
     if ([...select.options].map((option) => option.value).join() !== offered.join()) {
       select.replaceChildren(...offered.map((name) => new Option(name, name)));
     }
-    select.value = offered.includes(chosen) ? chosen : "source";
+    select.value = offered.includes(chosen) ? chosen : (offered[1] ?? "auto"); // a video's source is its best rung
   }
   const { streamer, viewers, count } = state;
-  const video = !at("seek").hidden;
-  const parts = [streamer ? `by ${streamer.name}` : video ? null : "nobody streams now"];
+  const made = making(state.preparing);
+  const plays = !at("seek").hidden;
+  const video = plays || made;
+  if (made && !plays) room?.notice(made);
+  const parts = [streamer ? `by ${streamer.name}` : video ? made : "nobody streams now"];
   if (streamer?.size) parts.push(streamer.size.replace("x", "×"), `${streamer.fps.toFixed(0)} fps`);
   parts.push(plural(count, "viewer"));
   at("about").textContent = parts.filter(Boolean).join(" · ");
@@ -255,9 +261,10 @@ let seeking = false;
 
 function position({ position, duration, paused }) {
   at("seek").hidden = false;
-  at("play").textContent = paused ? "▶" : "⏸";
-  at("play").setAttribute("aria-label", paused ? "play" : "pause");
-  at("play").dataset.paused = paused;
+  const over = duration > 0 && position >= duration;
+  at("play").textContent = paused || over ? "▶" : "⏸";
+  at("play").setAttribute("aria-label", paused || over ? "play" : "pause");
+  Object.assign(at("play").dataset, { paused, over });
   if (seeking) return;
   Object.assign(at("position"), { max: duration });
   at("position").value = position;
@@ -269,7 +276,11 @@ at("position").addEventListener("change", () => {
   room?.send({ type: "seek", to: Number(at("position").value) });
   setTimeout(() => (seeking = false), 1000); // until the hub's word is newer
 });
-at("play").addEventListener("click", () => room?.send({ type: "pause", paused: at("play").dataset.paused !== "true" }));
+at("play").addEventListener("click", () => {
+  const { paused, over } = at("play").dataset;
+  if (over === "true") room?.send({ type: "seek", to: 0 }); // again from the beginning
+  if (over !== "true" || paused === "true") room?.send({ type: "pause", paused: paused !== "true" });
+});
 
 // --- what is done here
 

@@ -66,10 +66,10 @@ fn fitting(mut hall: Hall) -> Hall {
 }
 
 fn video(Entry { name, title, seconds, rungs, state }: Entry) -> Video {
-    let (preparing, failed) = match state {
-        State::Preparing(share) => (Some(share), None),
-        State::Failed(why) => (None, Some(why.chars().take(TEXT).collect())),
-        State::Ready | State::Waiting => (None, None),
+    let preparing = state.preparing();
+    let failed = match state {
+        State::Failed(why) => Some(why.chars().take(TEXT).collect()),
+        _ => None,
     };
     let rungs = rungs.iter().rev().map(|offer| format!("{}p", offer.height)).collect();
     let title = title.chars().take(TEXT).collect();

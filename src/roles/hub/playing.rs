@@ -50,6 +50,12 @@ impl Playing {
         Some(At { position: at.seconds, duration: at.duration, paused: at.paused })
     }
 
+    /// Why nothing of a video can be played.
+    pub fn trouble(&self) -> Option<String> {
+        let Playing::Video(video) = self else { return None };
+        video.trouble()
+    }
+
     /// Waits for a while at the end of a video: a jump goes on from there. Not of a stream, which is over with its last frame.
     pub fn is_video(&self) -> bool {
         matches!(self, Playing::Video(_))
@@ -57,7 +63,7 @@ impl Playing {
 }
 
 /// The height that a rung's name says; the source's is the highest there is.
-fn height(rung: &str) -> u32 {
+pub fn height(rung: &str) -> u32 {
     let named = || rung.strip_suffix('p').and_then(|height| height.parse().ok());
     if rung == SOURCE {
         u32::MAX

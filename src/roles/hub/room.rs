@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_channel::{Receiver, Sender, bounded};
 
 use super::pictures::{Pictures, SOURCE};
-use super::playing::Playing;
+use super::playing::{Playing, height};
 use crate::chat::{Chat, Effect};
 use crate::clock;
 use crate::fault;
@@ -169,6 +169,22 @@ impl Room {
         }
     }
 
+    /// What becomes of the wish for a rung, and what plays for it now. A stream without it plays its source; a video the best
+    /// below it, and the rung itself as soon as that is made.
+    pub fn settled(&self, wanted: &str) -> (String, String) {
+        match &self.stage {
+            Stage::Live(_) => {
+                let there = self.rungs().iter().any(|rung| rung == wanted);
+                let plays = if there { wanted } else { SOURCE }.to_string();
+                (plays.clone(), plays)
+            }
+            Stage::Video(library) => {
+                let best = library.best(&self.name, height(wanted)).map(|height| format!("{height}p"));
+                (wanted.to_string(), best.unwrap_or_else(|| wanted.to_string()))
+            }
+        }
+    }
+
     /// The rungs that may be chosen by themselves and what each costs in bits a second, the cheapest first.
     pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
         match &self.stage {
@@ -265,7 +281,13 @@ impl Room {
         let count = lines.len();
         let viewer = |line: &crate::stats::Line| Figures::of(line.peer.as_deref().unwrap_or_default(), line);
         let viewers = lines.iter().take(LISTED).map(viewer).collect();
-        State { stream: self.name.clone(), streamer, viewers, count, rungs: self.rungs() }
+        State { stream: self.name.clone(), streamer, viewers, count, rungs: self.rungs(), preparing: self.preparing() }
+    }
+
+    /// How far a video is with what is made of it.
+    fn preparing(&self) -> Option<f64> {
+        let Stage::Video(library) = &self.stage else { return None };
+        library.entry(&self.name)?.state.preparing()
     }
 
     /// Tells all of it.

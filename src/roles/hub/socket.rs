@@ -140,8 +140,8 @@ impl Page<'_> {
         let (mut due, mut placed) = (pinged, pinged);
         let mut wish = self.watched.wish();
         playing.play(&wish.rung, wish.paused, None);
+        self.look(looked);
         loop {
-            self.viewer.peer.link().rung = Some(wish.rung.clone());
             let mut ended = false;
             loop {
                 let frame = async {
@@ -193,10 +193,17 @@ impl Page<'_> {
                         }
                         return Ok(());
                     }
-                    Next::Over if playing.is_video() => ended = true, // until the viewer jumps
                     Next::Over => {
-                        let over = json!({ "type": "over" });
-                        return Ok(tx.send(Message::text(over.to_string())).await?);
+                        let word = match playing.trouble() {
+                            Some(reason) => json!({ "type": "refused", "reason": reason }),
+                            None if playing.is_video() => {
+                                placed = tell_place(&self.guest, &playing, clock::now());
+                                ended = true; // until the viewer jumps
+                                continue;
+                            }
+                            None => json!({ "type": "over" }),
+                        };
+                        return Ok(tx.send(Message::text(word.to_string())).await?);
                     }
                 }
             }
@@ -239,6 +246,7 @@ impl Page<'_> {
         if let Some(word) = self.watched.look(now, seen) {
             self.guest.tell(word);
         }
+        self.viewer.peer.link().rung = Some(self.watched.plays());
     }
 
     async fn listen(&self, rx: &mut Rx) -> Result<()> {

@@ -73,7 +73,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     let name = link.peer.clone();
     let sending = publish(link, &mut feed, &viewer.peer, &guest.leave);
     let besides = async {
-        let out = Out { frames: &mine, peer: &viewer.peer, over: &over, stays: user.is_some() };
+        let out = Out { frames: &mine, over: &over, stays: user.is_some() };
         let passing = pass(room, &guest, &watched, playing, out);
         let following = follow(&guest, &watched, &viewer.peer);
         or(or(passing, listen(&guest, &watched, &words)), following).await
@@ -90,7 +90,6 @@ async fn pass<T>(room: &Room, guest: &Guest, watched: &Watched, mut playing: Pla
     let (mut wish, mut due) = (watched.wish(), clock::now());
     playing.play(&wish.rung, wish.paused, None);
     loop {
-        out.peer.link().rung = Some(wish.rung.clone());
         let passing = async {
             loop {
                 out.frames.until_wanted().await;
@@ -108,10 +107,14 @@ async fn pass<T>(room: &Room, guest: &Guest, watched: &Watched, mut playing: Pla
             false
         };
         if or(over, other).await {
-            if !(playing.is_video() && out.stays) {
+            if let Some(text) = playing.trouble() {
+                guest.tell(Word::Told { text });
+                guest.leave.say(); // it calls again, and is refused with the reason
+            } else if !(playing.is_video() && out.stays) {
                 out.over.say();
                 out.frames.close();
             }
+            tell_place(guest, &playing, clock::now()); // that it is the end
             watched.until_other_than(&wish).await; // a video goes on from another place
         }
         let old = std::mem::replace(&mut wish, watched.wish());
@@ -132,7 +135,6 @@ pub fn tell_place(guest: &Guest, playing: &Playing, due: Time) -> Time {
 /// Where a viewer's frames go.
 struct Out<'a> {
     frames: &'a Fanout<Draft>,
-    peer: &'a Peer,
     /// Said when there will be no more.
     over: &'a Stop,
     /// It waits at the end of a video for what the user does.
@@ -169,6 +171,7 @@ pub fn hear(guest: &Guest, watched: &Watched, word: Word) {
 /// Chooses the rung for a viewer that leaves it to the hub.
 async fn follow<T>(guest: &Guest, watched: &Watched, peer: &Peer) -> T {
     loop {
+        peer.link().rung = Some(watched.plays());
         Timer::after(LOOK).await;
         let seen = {
             let link = peer.link();

@@ -20,6 +20,8 @@ pub struct Watched {
 
 struct State {
     wish: Wish,
+    /// What plays, as the viewer was told.
+    told: String,
     /// Where the choice is ours.
     choice: Option<Choice>,
 }
@@ -43,11 +45,31 @@ pub struct Seen {
     pub frame_bytes: Option<f64>,
 }
 
+impl State {
+    /// Takes a wish as far as it can be; why it cannot.
+    fn wish(&mut self, room: &Room, wanted: &str) -> String {
+        let (wish, plays) = room.settled(wanted);
+        let before = std::mem::replace(&mut self.told, plays);
+        self.wish.rung = wish;
+        lacking(room, if wanted == SOURCE { &before } else { wanted }, &self.told)
+    }
+
+    fn word(&self, why: String) -> Word {
+        Word::Rung { rung: self.told.clone(), auto: self.choice.is_some(), why }
+    }
+}
+
+/// Why something else plays than is wanted, if it is that. A source is the best that there is.
+fn lacking(room: &Room, wanted: &str, plays: &str) -> String {
+    let there = [plays, SOURCE].contains(&wanted) || room.rungs().iter().any(|rung| rung == wanted);
+    if there { String::new() } else { format!("there is no {wanted} of it") }
+}
+
 impl Watched {
     /// Errors: there is no such rung.
     pub fn new(room: &Arc<Room>, wanted: &str) -> Result<Watched, String> {
         let wish = Wish { rung: SOURCE.to_string(), paused: false, seek: (0, 0.0) };
-        let state = Mutex::new(State { wish, choice: None });
+        let state = Mutex::new(State { told: wish.rung.clone(), wish, choice: None });
         let watched = Watched { room: room.clone(), state, changed: Event::new() };
         watched.choose(wanted)?;
         Ok(watched)
@@ -71,35 +93,53 @@ impl Watched {
         self.changed.notify(usize::MAX);
     }
 
-    /// What a viewer is told of it as it comes.
-    pub fn word(&self) -> Word {
-        let state = lock(&self.state);
-        Word::Rung { rung: state.wish.rung.clone(), auto: state.choice.is_some(), why: String::new() }
+    /// The rung that plays, as the viewer was told.
+    pub fn plays(&self) -> String {
+        lock(&self.state).told.clone()
     }
 
-    /// Takes a rung by name, or `auto`. Errors: there is no such rung.
+    /// Takes a rung by name, or `auto`; what a viewer is told of it. Errors: there is no such rung.
     pub fn choose(&self, wanted: &str) -> Result<Word, String> {
         let rungs = self.room.rungs();
-        let (rung, choice) = match wanted {
+        let (wanted, choice) = match wanted {
             // In the middle, until the network has shown itself.
-            AUTO => (rungs.get(rungs.len() / 2).map_or(SOURCE, |rung| rung).to_string(), Some(Choice::default())),
-            _ if rungs.iter().any(|rung| rung == wanted) => (wanted.to_string(), None),
-            // A source that is lower, or not there yet, is the best there is.
-            _ if self.room.knows(wanted) => (SOURCE.to_string(), None),
+            AUTO => (rungs.get(rungs.len() / 2).map_or(SOURCE, String::as_str), Some(Choice::default())),
+            _ if self.room.knows(wanted) || rungs.iter().any(|rung| rung == wanted) => (wanted, None),
             _ => {
                 let known = rungs.join(", ");
                 return Err(format!("there is no rung `{}` here: choose {AUTO}, {known}", printable(wanted)));
             }
         };
-        lock(&self.state).choice = choice;
-        self.change(|wish| wish.rung = rung);
-        Ok(self.word())
+        let mut state = lock(&self.state);
+        state.choice = choice;
+        let why = state.wish(&self.room, wanted);
+        self.changed.notify(usize::MAX);
+        Ok(state.word(why))
     }
 
-    /// Looks whether another rung suits the network better; what the viewer is told of it.
+    /// What the viewer is told of what it watches.
+    pub fn word(&self) -> Word {
+        let state = lock(&self.state);
+        state.word(lacking(&self.room, &state.wish.rung, &state.told))
+    }
+
+    /// Looks whether another rung suits the network better, or another one plays than was told; what the viewer is told then.
     pub fn look(&self, now: Time, seen: Seen) -> Option<Word> {
         let mut state = lock(&self.state);
-        let State { wish: Wish { rung, .. }, choice } = &mut *state;
+        let told = state.told.clone();
+        let why = if state.choice.is_some() {
+            self.suiting(&mut state, now, seen)?
+        } else {
+            let wanted = state.wish.rung.clone();
+            state.wish(&self.room, &wanted)
+        };
+        self.changed.notify(usize::MAX);
+        (state.told != told).then(|| state.word(why))
+    }
+
+    /// Goes to the rung that suits the network, if it is time; why.
+    fn suiting(&self, state: &mut State, now: Time, seen: Seen) -> Option<String> {
+        let State { wish: Wish { rung, .. }, told, choice } = state;
         let choice = choice.as_mut()?;
         let costs = self.room.costs(rung, seen.frame_bytes);
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
@@ -112,17 +152,14 @@ impl Watched {
         let (next, cost) = costs.get(at).filter(|(next, _)| next != rung)?;
         let takes = seen.takes.unwrap_or_default() / 1e6;
         let why = match before {
-            None => format!("there is no {rung} of it"),
+            None => lacking(&self.room, rung, next),
             Some(before) => {
                 let verb = if at < before { "only takes" } else { "takes" };
                 format!("the network {verb} {takes:.1} Mbit/s, {next} needs about {:.1}", cost / 1e6)
             }
         };
-        *rung = next.clone();
-        let word = Word::Rung { rung: next.clone(), auto: true, why };
-        drop(state);
-        self.changed.notify(usize::MAX);
-        Some(word)
+        (*rung, *told) = (next.clone(), next.clone());
+        Some(why)
     }
 
     /// Waits until it is watched otherwise.

@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::catalog::Source;
-use super::making::Making;
+use super::making::{Making, labels};
 use super::poster;
 use super::video::{State, Video};
 use crate::clock;
@@ -33,8 +33,7 @@ pub enum Reach {
 /// Makes the rungs that a video lacks, once nobody else does. What was begun goes on where it was.
 pub fn make(video: &Video, reach: Reach, stop: &Stop) {
     video.settle(match attempt(video, reach, stop) {
-        Ok(()) if reach == Reach::All && !stop.said() => State::Ready,
-        Ok(()) => State::Waiting,
+        Ok(state) => state,
         Err(_) if stop.said() => State::Waiting, // it was told to stop while it opened
         Err(error) => {
             let why = fault::line(&error);
@@ -44,11 +43,13 @@ pub fn make(video: &Video, reach: Reach, stop: &Stop) {
     });
 }
 
-fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
+fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<State> {
     let dir = video.dir.display();
     std::fs::create_dir_all(&video.dir).with_context(|| format!("could not create {dir}"))?;
     video.unlink().with_context(|| format!("could not read {dir}"))?;
-    let Some(_held) = hold(video, stop).with_context(|| format!("could not lock {dir}"))? else { return Ok(()) };
+    let Some(_held) = hold(video, stop).with_context(|| format!("could not lock {dir}"))? else {
+        return Ok(State::Waiting);
+    };
     let changed = video.listed.sources.iter().find(|source| !source.stands());
     if let Some(source) = changed {
         bail!("{} has changed since it was found", source.path.display()); // who looks again finds another video
@@ -59,7 +60,7 @@ fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
     let mut failures = Vec::new();
     for source in video.listed.sources.iter().filter(|source| video.lacks(source)) {
         if stop.said() || reach == Reach::Lowest && !video.offers().is_empty() {
-            return Ok(());
+            return Ok(State::Waiting);
         }
         failures.extend(pass(video, source, reach, stop).err());
         video.look();
@@ -67,10 +68,19 @@ fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<()> {
             failures.extend(poster::make(&lowest, &video.dir).err());
         }
     }
-    if reach == Reach::All && failures.is_empty() && !stop.said() {
-        video.sweep(&["index.part", "mjpeg.part"]);
+    if !video.dir.exists() {
+        video.forget(); // somebody has taken it away: it is made again, from the beginning
+        return Ok(State::Waiting);
     }
-    failures.into_iter().next().map_or(Ok(()), Err)
+    if !failures.is_empty() {
+        let lines: Vec<String> = failures.iter().map(fault::line).collect();
+        bail!(lines.join("; "));
+    }
+    if reach != Reach::All || stop.said() {
+        return Ok(State::Waiting);
+    }
+    video.sweep(&["index.part", "mjpeg.part"]);
+    Ok(State::Ready)
 }
 
 /// Waits until no other vstream and no other thread of this one makes rungs of a video; none when told to stop.
@@ -118,9 +128,8 @@ fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()>
     bar.finish_and_clear();
     let (heights, failure) = made?;
     if !heights.is_empty() {
-        let list: Vec<String> = heights.iter().map(|height| format!("{height}p")).collect();
         let took = clock::now().since(begun).as_secs_f64();
-        log::info!("{} is there at {}, made in {took:.1} s", video.listed.name, list.join(", "));
+        log::info!("{} is there at {}, made in {took:.1} s", video.listed.name, labels(&heights));
     }
     failure.map_or(Ok(()), Err)
 }
@@ -156,6 +165,7 @@ fn code(
         let shot = match shot {
             Ok(Some(shot)) if !making.is_empty() => shot,
             Ok(_) => break,
+            Err(_) if stop.said() => break,
             Err(error) => {
                 making.discard();
                 return Err(error);

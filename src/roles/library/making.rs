@@ -24,7 +24,8 @@ pub struct Making {
     dir: PathBuf,
     /// The lowest first.
     rungs: Vec<Coding>,
-    /// Why one was left out.
+    /// Those that were left out, and why the first of them.
+    left_out: Vec<u32>,
     failure: Option<Error>,
 }
 
@@ -39,7 +40,7 @@ struct Coding {
 impl Making {
     /// Begins rungs of a source, whose pictures have a size of their own, or goes on with them.
     pub fn begin(dir: &Path, source: &Source, own: (usize, usize), heights: &[u32]) -> Making {
-        let mut making = Making { dir: dir.to_path_buf(), rungs: Vec::new(), failure: None };
+        let mut making = Making { dir: dir.to_path_buf(), rungs: Vec::new(), left_out: Vec::new(), failure: None };
         for &height in heights {
             match Coding::begin(dir, source, own, height) {
                 Ok(rung) => making.rungs.push(rung),
@@ -64,7 +65,7 @@ impl Making {
         self.rungs.is_empty()
     }
 
-    /// Completes the rungs: which they are, and why another is not among them.
+    /// Completes the rungs: which they are, and which others are not among them and why.
     pub fn finish(mut self) -> (Vec<u32>, Option<Error>) {
         let mut heights = Vec::new();
         for rung in std::mem::take(&mut self.rungs) {
@@ -73,7 +74,8 @@ impl Making {
                 Err(error) => self.leave_out(rung.height, error),
             }
         }
-        (heights, self.failure)
+        let left_out = format!("left out at {}", labels(&self.left_out));
+        (heights, self.failure.map(|failure| failure.context(left_out)))
     }
 
     /// Leaves nothing of them.
@@ -83,8 +85,14 @@ impl Making {
 
     fn leave_out(&mut self, height: u32, error: Error) {
         part::remove(&self.dir, height);
-        self.failure.get_or_insert(error.context(format!("left out at {height}p")));
+        self.left_out.push(height);
+        self.failure.get_or_insert(error);
     }
+}
+
+/// Rungs by name.
+pub fn labels(heights: &[u32]) -> String {
+    heights.iter().map(|height| format!("{height}p")).collect::<Vec<_>>().join(", ")
 }
 
 impl Coding {

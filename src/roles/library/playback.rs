@@ -151,7 +151,9 @@ impl Playback {
     /// Why there is nothing to play.
     pub fn trouble(&self) -> Option<String> {
         match self.video.state() {
-            State::Failed(why) if self.video.best(0).is_none() => Some(why),
+            State::Failed(why) if self.video.best(0).is_none() => {
+                Some(format!("{} cannot be played: {why}", self.video.listed.name))
+            }
             _ => None,
         }
     }

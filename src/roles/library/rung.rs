@@ -1,6 +1,6 @@
 //! A rung that is complete: its JPEGs mapped and its index in memory. A frame is a slice of the map, without a copy.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +54,11 @@ impl Outline {
         (&index).take(index::END as u64).read_to_end(&mut end)?;
         let (head, frames, last) = index::glance(&start, &end, length)?;
         Ok(Outline { head, bytes: path(dir, height, "mjpeg").metadata()?.len(), frames, last })
+    }
+
+    /// Whether a file of JPEGs is as long as that of this rung.
+    pub fn is(&self, jpegs: &Metadata) -> bool {
+        jpegs.len() == self.bytes
     }
 
     /// To the end of the last frame, which is shown as long as the others on the mean.

@@ -29,6 +29,13 @@ pub enum State {
     Failed(String),
 }
 
+impl State {
+    /// The share that is done, while something is.
+    pub fn preparing(&self) -> Option<f64> {
+        if let State::Preparing(share) = self { Some(*share) } else { None }
+    }
+}
+
 /// A video as a list shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
@@ -156,6 +163,19 @@ impl Video {
                     let _ = std::fs::remove_file(path(&self.dir, height, ending)); // what cannot be removed is written over
                 }
             }
+        }
+    }
+
+    /// Forgets the rungs whose files are there no more, or are others; those that somebody has open can still be played.
+    pub fn forget(&self) {
+        let mut now = lock(&self.now);
+        let known = now.rungs.len();
+        now.rungs.retain(|&height, known| {
+            let [jpegs, index] = ["mjpeg", "index"].map(|ending| path(&self.dir, height, ending).metadata());
+            known.open.strong_count() > 0 || index.is_ok() && jpegs.is_ok_and(|jpegs| known.outline.is(&jpegs))
+        });
+        if now.rungs.len() < known && !matches!(now.state, State::Preparing(_)) {
+            now.state = State::Waiting;
         }
     }
 

@@ -9,7 +9,7 @@ use async_channel::{Receiver, Sender, bounded};
 use smol::future::or;
 
 use super::memory::Memory;
-use super::view::{Place, View};
+use super::view::{Place, View, making};
 use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
 use crate::greet::printable;
@@ -299,7 +299,18 @@ impl Session {
                 log::info!("watching {}{}{why}", printable(rung), if *auto { " (auto)" } else { "" });
                 self.job.board.whole().rung = Some(printable(rung));
             }
-            Word::Room(room) => self.job.board.whole().viewers = Some(room.count),
+            Word::Room(room) => {
+                self.job.board.whole().viewers = Some(room.count);
+                let tenth = |share: f64| (share * 10.0) as u32;
+                let before = lock(&self.view).room.preparing;
+                if let Some(share) = room.preparing.filter(|share| before.map(tenth) != Some(tenth(*share))) {
+                    log::info!("{}", making(share));
+                }
+            }
+            Word::At(at) if at.is_over() && !self.attended => {
+                log::info!("the video is over");
+                self.ends();
+            }
             _ => {}
         }
         self.change(|view| view.hear(word));
@@ -309,8 +320,8 @@ impl Session {
     async fn ordered(&self, say: Option<&Sender<Word>>) -> Order {
         loop {
             let order = self.orders.recv().await;
-            if let Ok(Order::Tell(Word::Choose { rung })) = &order {
-                self.change(|view| view.chosen = Some(rung.clone()));
+            if let Ok(Order::Tell(word)) = &order {
+                self.change(|view| view.tell(word));
             }
             match (order, say) {
                 (Ok(Order::Tell(word)), Some(say)) => _ = say.try_send(word), // nobody talks so fast that it were full

@@ -66,6 +66,17 @@ impl View {
         View { place, ..View::default() }
     }
 
+    /// Takes what the user tells the hub: that shows at once, and is again as the hub tells it then.
+    pub fn tell(&mut self, word: &Word) {
+        let at = self.at.as_mut();
+        match word {
+            Word::Choose { rung } => self.chosen = Some(rung.clone()),
+            Word::Seek { to } => at.into_iter().for_each(|at| at.position = *to),
+            Word::Pause { paused } => at.into_iter().for_each(|at| at.paused = *paused),
+            _ => {}
+        }
+    }
+
     /// Takes what the hub told.
     pub fn hear(&mut self, word: Word) {
         match word {
@@ -99,6 +110,11 @@ impl View {
     }
 }
 
+/// How far a video is that can be watched only then.
+pub fn making(share: f64) -> String {
+    format!("being made ready, {:.0} %", share * 100.0)
+}
+
 /// A line of chat without control characters; `printable` would cut it.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -117,5 +133,17 @@ mod tests {
         assert_eq!((view.chat.len(), view.chat.back()), (LINES, Some(&Line::Told(format!("line  {}", 2 * LINES - 1)))));
         view.hear(Word::Entered { user: "anna\u{1b}".into() });
         assert_eq!((view.chat.len(), view.user.as_deref()), (0, Some("anna ")));
+    }
+
+    #[test]
+    fn a_jump_shows_before_the_hub_has_heard_of_it() {
+        let mut view = View::at(Place::Watching);
+        view.tell(&Word::Seek { to: 3.0 }); // of no video
+        let at = At { position: 8.0, duration: 8.0, paused: true };
+        assert!(at.is_over() && !At::default().is_over());
+        view.hear(Word::At(at));
+        view.tell(&Word::Seek { to: 3.0 });
+        view.tell(&Word::Pause { paused: false });
+        assert_eq!(view.at, Some(At { position: 3.0, duration: 8.0, paused: false }));
     }
 }

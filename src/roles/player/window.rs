@@ -90,6 +90,8 @@ struct Face {
     line: String,
     full_screen: bool,
     styled: bool,
+    /// The bar to seek in, once it was drawn.
+    seek: Option<egui::Id>,
     /// Where it was when it was last drawn, and whether something was being written then: Escape ends that first.
     place: Place,
     typing: bool,
@@ -102,8 +104,8 @@ impl Face {
         let login = Login::new(&call);
         let (figures, line) = Default::default();
         let (full_screen, styled, place) = (false, false, Place::Login);
-        let (typing, offered) = (false, false);
-        Face { session, order, call, login, figures, line, full_screen, styled, place, typing, offered }
+        let (seek, typing, offered) = (None, false, false);
+        Face { session, order, call, login, figures, line, full_screen, styled, seek, place, typing, offered }
     }
 
     fn order(&self, order: Order) {

@@ -1,7 +1,7 @@
 //! What there is to watch at a hub.
 
 use super::super::session::{Call, Order};
-use super::super::view::View;
+use super::super::view::{View, making};
 use super::{Face, style};
 use crate::devices::window::controls::egui::{CentralPanel, Frame, Margin, RichText, ScrollArea, Ui};
 use crate::endpoint::{self, Endpoint};
@@ -71,11 +71,16 @@ fn about(live: &Live) -> String {
 }
 
 fn length(video: &Video) -> String {
-    match (&video.failed, video.preparing) {
-        (Some(why), _) => format!("cannot be watched: {}", printable(why)),
-        (None, Some(done)) => format!("{} · being prepared, {:.0} %", clock(video.seconds), done * 100.0),
-        (None, None) => format!("{} · {}", clock(video.seconds), printable(&video.rungs.join(", "))),
+    if video.rungs.is_empty() {
+        return match (&video.failed, video.preparing) {
+            (Some(why), _) => format!("cannot be watched: {}", printable(why)),
+            (None, Some(share)) => making(share),
+            (None, None) => "made ready when it is first watched".to_string(),
+        };
     }
+    let there = format!("{} · {}", clock(video.seconds), printable(&video.rungs.join(", ")));
+    let besides = video.failed.as_deref().map(printable).or(video.preparing.map(making));
+    besides.map_or(there.clone(), |besides| format!("{there} · {besides}"))
 }
 
 /// 1:02:03, or 2:03.

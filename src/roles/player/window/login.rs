@@ -122,7 +122,7 @@ impl Face {
         let first = arrived || ui.ctx().cumulative_frame_nr() == 0;
         let mut go = false;
         CentralPanel::default().frame(Frame::NONE.fill(style::PAGE)).show(ui, |ui| {
-            ScrollArea::vertical().show(ui, |ui| {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 let side = ((ui.available_width() - WIDTH) / 2.0).max(8.0);
                 ui.add_space((ui.available_height() * 0.09).max(10.0));
                 ui.horizontal(|ui| {

@@ -104,8 +104,8 @@ pub fn row(ui: &mut Ui, title: &str, quiet: &str) -> Response {
     response
 }
 
-/// Filled buttons hide egui's own mark of the focus.
-fn focus_ring(ui: &Ui, response: &Response) {
+/// Filled buttons hide egui's own mark of the focus, and a slider hardly has one.
+pub fn focus_ring(ui: &Ui, response: &Response) {
     if response.has_focus() {
         let area = response.rect.expand(2.0);
         ui.painter().rect_stroke(area, 8, Stroke::new(2.0, TEXT), egui::StrokeKind::Outside);
