@@ -186,6 +186,19 @@ impl Desk {
         tool("xdotool", &["type", "--delay", "15", text]);
     }
 
+    /// Whether the picture changes within a second.
+    fn moves(&self) -> bool {
+        let picture = || screenshot().within(self.window).pixels(10..700, 120..480);
+        let before = picture();
+        let late = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        while std::time::Instant::now() < late {
+            if picture() != before {
+                return true;
+            }
+        }
+        false
+    }
+
     fn remembered(&self) -> String {
         std::fs::read_to_string(self._state.path().join("vstream/player.json")).unwrap_or_default()
     }
@@ -292,20 +305,9 @@ fn a_video_rests_and_goes_on() {
     let Some(mut desk) = desk(&[&to, "--video", "film", "--user", "finn", "--rung", "source"]) else { return };
     desk.titled("film - vstream");
     desk.player.says("finn is here");
-    let picture = || screenshot().within(desk.window).pixels(10..700, 120..480);
-    let moves = || {
-        let before = picture();
-        let changed = std::time::Instant::now() + std::time::Duration::from_secs(1);
-        while std::time::Instant::now() < changed {
-            if picture() != before {
-                return true;
-            }
-        }
-        false
-    };
-    until("a picture that moves", moves);
+    until("a picture that moves", || desk.moves());
     key("space");
-    until("a picture that rests", || !moves());
+    until("a picture that rests", || !desk.moves());
     keep("player-video");
     // To another place, where it rests too. After the chat come the rungs (auto, 120p), the button and the bar.
     let before = picture();
@@ -322,7 +324,27 @@ fn a_video_rests_and_goes_on() {
     assert!(picture() != before, "it does not stay where it went");
     key("shift+Tab"); // the button
     key("space");
-    until("a picture that moves again", moves);
+    until("a picture that moves again", || desk.moves());
+}
+
+#[test]
+fn a_video_plays_again_from_its_end() {
+    let Some((_hub, to, _films)) = hub_with_film() else { return };
+    let Some(mut desk) = desk(&[&to, "--video", "film", "--user", "finn", "--rung", "source"]) else { return };
+    desk.titled("film - vstream");
+    desk.player.says("finn is here");
+    until("a picture that moves", || desk.moves());
+    // Somewhere among what can have the focus is the bar.
+    until("the end", || {
+        key("Tab");
+        key("End");
+        !desk.moves()
+    });
+    keep("player-video-over");
+    until("a picture that moves again", || {
+        key("space"); // once, but where a slow machine looked as the end does
+        desk.moves()
+    });
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod catalog;
 pub mod index;
 mod make;
 mod making;
+mod need;
 mod part;
 mod playback;
 mod playhead;

@@ -31,7 +31,8 @@ use session::{Call, Order, Session};
 ///   vstream player HUB/desk --stream camera             stream the camera there
 ///   vstream player HUB/talk --headless --stats json     without a window: figures, and chat on stdin and in the log
 ///
-/// Keys: Tab and arrows move, Enter presses, Esc goes back, f or F11 full screen, c chat, space pauses a video
+/// Keys: Tab and arrows move, Enter presses, Esc goes back, f or F11 full screen, c chat, space plays and pauses a
+/// video, on whose bar arrows move 5 s, Home and End to its ends
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct PlayerArgs {

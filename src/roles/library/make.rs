@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::catalog::Source;
 use super::making::{Making, labels};
-use super::poster;
 use super::video::{State, Video};
+use super::{need, poster};
 use crate::clock;
 use crate::codec::decode::decode;
 use crate::devices::{Wish, file};
@@ -109,8 +109,13 @@ fn pass(video: &Video, source: &Source, reach: Reach, stop: &Stop) -> Result<()>
     let Some(&highest) = heights.last() else { return Ok(()) };
     // A source that can scale gives no larger pictures than are needed.
     let mut film = open(source, fit(own, (WIDTH_MAX, highest as usize)), stop)?;
+    let length = film.about().length;
+    if let Some(frames) = length {
+        let wanted = |&height: &u32| (height, fit(own, (WIDTH_MAX, height as usize)).unwrap_or(own));
+        need::tell(&video.listed.name, &video.dir, &heights.iter().map(wanted).collect::<Vec<_>>(), frames);
+    }
     let making = Making::begin(&video.dir, source, own, &heights);
-    let bar = bar(&video.listed.name, film.about().length);
+    let bar = bar(&video.listed.name, length);
     // While one picture is coded the next ones are decoded.
     let (sender, shots) = sync_channel(AHEAD);
     let made = std::thread::scope(|scope| {

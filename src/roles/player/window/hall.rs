@@ -40,6 +40,7 @@ impl Face {
                             chosen = Some(video.name.clone());
                         }
                     }
+                    style::follow_focus(ui);
                 }
             });
         });

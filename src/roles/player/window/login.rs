@@ -132,6 +132,7 @@ impl Face {
                         go = self.draw_form(ui, view, first);
                     });
                 });
+                style::follow_focus(ui);
             });
         });
         if go {

@@ -112,6 +112,14 @@ pub fn focus_ring(ui: &Ui, response: &Response) {
     }
 }
 
+/// Scrolls to what has just got the focus.
+pub fn follow_focus(ui: &Ui) {
+    let focused = ui.memory(|memory| memory.focused()).and_then(|id| ui.ctx().read_response(id));
+    if let Some(widget) = focused.filter(Response::gained_focus) {
+        widget.scroll_to_me(None);
+    }
+}
+
 pub fn quiet(text: impl Into<String>) -> RichText {
     RichText::new(text).color(QUIET)
 }
