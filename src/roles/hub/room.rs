@@ -98,6 +98,12 @@ impl Guest {
         (named.then(|| Talk { heard, told: self.told.clone() }), words)
     }
 
+    /// Sends it off: whoever then calls again is refused with the reason.
+    pub fn send_off(&self, text: String) {
+        self.tell(Word::Told { text });
+        self.leave.say();
+    }
+
     /// A word to this guest alone.
     pub fn tell(&self, word: Word) {
         _ = self.tell.try_send(word); // as in `Talking::carry_out`

@@ -193,17 +193,14 @@ impl Page<'_> {
                         }
                         return Ok(());
                     }
+                    Next::Over if playing.is_video() => {
+                        ended = true; // until the viewer jumps
+                        placed = tell_place(&self.guest, &playing, clock::now());
+                        playing.trouble().into_iter().for_each(|why| self.guest.send_off(why));
+                    }
                     Next::Over => {
-                        let word = match playing.trouble() {
-                            Some(reason) => json!({ "type": "refused", "reason": reason }),
-                            None if playing.is_video() => {
-                                placed = tell_place(&self.guest, &playing, clock::now());
-                                ended = true; // until the viewer jumps
-                                continue;
-                            }
-                            None => json!({ "type": "over" }),
-                        };
-                        return Ok(tx.send(Message::text(word.to_string())).await?);
+                        let over = json!({ "type": "over" });
+                        return Ok(tx.send(Message::text(over.to_string())).await?);
                     }
                 }
             }

@@ -107,9 +107,8 @@ async fn pass<T>(room: &Room, guest: &Guest, watched: &Watched, mut playing: Pla
             false
         };
         if or(over, other).await {
-            if let Some(text) = playing.trouble() {
-                guest.tell(Word::Told { text });
-                guest.leave.say(); // it calls again, and is refused with the reason
+            if let Some(why) = playing.trouble() {
+                guest.send_off(why);
             } else if !(playing.is_video() && out.stays) {
                 out.over.say();
                 out.frames.close();
