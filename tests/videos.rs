@@ -91,6 +91,7 @@ fn the_first_who_watches_is_told_how_far_it_is_and_what_plays() {
     let page = hub.says("serving http://");
     let mut anna = player(&[&to, "--video", "film", "--user", "anna", "--rung", "source"]);
     anna.says("being made ready, 0 %");
+    anna.stats(|line| line["viewers"].is_number() && line["rung"].is_null()); // nothing plays yet
     let page = format!("{}#film", page.split("serving ").nth(1).unwrap());
     let mut browser = browser::open(&page, 900, 700);
     if let Some(browser) = &mut browser {

@@ -175,7 +175,7 @@ impl Room {
         }
     }
 
-    /// What becomes of the wish for a rung, and what plays for it now. A stream without it plays its source; a video the best
+    /// What becomes of the wish for a rung, and what plays for it now (nothing of a video without rungs). A stream without it plays its source; a video the best
     /// below it, and the rung itself as soon as that is made.
     pub fn settled(&self, wanted: &str) -> (String, String) {
         match &self.stage {
@@ -186,7 +186,7 @@ impl Room {
             }
             Stage::Video(library) => {
                 let best = library.best(&self.name, height(wanted)).map(|height| format!("{height}p"));
-                (wanted.to_string(), best.unwrap_or_else(|| wanted.to_string()))
+                (wanted.to_string(), best.unwrap_or_default())
             }
         }
     }

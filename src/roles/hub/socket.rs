@@ -93,7 +93,7 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
         Err(why) => return refuse(&mut socket, why).await,
     };
     log::info!("{} watches {} as {} (browser)", visit.peer, room.name, guest.name);
-    guest.tell(watched.word());
+    watched.word().into_iter().for_each(|word| guest.tell(word));
     let viewer = room.board.view(&guest.name);
     let (flight, landed) = Default::default();
     let page = Page { room, guest, watched, viewer, flight, landed };
@@ -243,7 +243,7 @@ impl Page<'_> {
         if let Some(word) = self.watched.look(now, seen) {
             self.guest.tell(word);
         }
-        self.viewer.peer.link().rung = Some(self.watched.plays());
+        self.viewer.peer.link().rung = self.watched.plays();
     }
 
     async fn listen(&self, rx: &mut Rx) -> Result<()> {

@@ -57,7 +57,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
         return; // it left between its hello and the answer
     }
     log::info!("{} watches {} as {} ({})", link.peer, room.name, guest.name, greet::printable(&hello.agent));
-    guest.tell(watched.word());
+    watched.word().into_iter().for_each(|word| guest.tell(word));
     let (talk, words) = guest.talk(user.is_some());
     let mine = Fanout::new(false);
     let viewer = room.board.view(&guest.name);
@@ -162,7 +162,10 @@ pub fn hear(guest: &Guest, watched: &Watched, word: Word) {
         Word::Say { text } => guest.say(&text),
         Word::Seek { to } => watched.seek(to),
         Word::Pause { paused } => watched.pause(paused),
-        Word::Choose { rung } => guest.tell(watched.choose(&rung).unwrap_or_else(|text| Word::Told { text })),
+        Word::Choose { rung } => {
+            let told = watched.choose(&rung).unwrap_or_else(|text| Some(Word::Told { text }));
+            told.into_iter().for_each(|word| guest.tell(word));
+        }
         _ => {} // of another version
     }
 }
@@ -170,7 +173,7 @@ pub fn hear(guest: &Guest, watched: &Watched, word: Word) {
 /// Chooses the rung for a viewer that leaves it to the hub.
 async fn follow<T>(guest: &Guest, watched: &Watched, peer: &Peer) -> T {
     loop {
-        peer.link().rung = Some(watched.plays());
+        peer.link().rung = watched.plays();
         Timer::after(LOOK).await;
         let seen = {
             let link = peer.link();

@@ -20,7 +20,7 @@ pub struct Watched {
 
 struct State {
     wish: Wish,
-    /// What plays, as the viewer was told.
+    /// What plays, as the viewer was told; empty while there is nothing yet.
     told: String,
     /// Where the choice is ours.
     choice: Option<Choice>,
@@ -54,14 +54,18 @@ impl State {
         lacking(room, if wanted == SOURCE { &before } else { wanted }, &self.told)
     }
 
-    fn word(&self, why: String) -> Word {
-        Word::Rung { rung: self.told.clone(), auto: self.choice.is_some(), why }
+    fn plays(&self) -> Option<String> {
+        Some(self.told.clone()).filter(|told| !told.is_empty())
+    }
+
+    fn word(&self, why: String) -> Option<Word> {
+        Some(Word::Rung { rung: self.plays()?, auto: self.choice.is_some(), why })
     }
 }
 
 /// Why something else plays than is wanted, if it is that. A source is the best that there is.
 fn lacking(room: &Room, wanted: &str, plays: &str) -> String {
-    let there = [plays, SOURCE].contains(&wanted) || room.rungs().iter().any(|rung| rung == wanted);
+    let there = [plays, SOURCE, ""].contains(&wanted) || room.rungs().iter().any(|rung| rung == wanted);
     if there { String::new() } else { format!("there is no {wanted} of it") }
 }
 
@@ -69,7 +73,7 @@ impl Watched {
     /// Errors: there is no such rung.
     pub fn new(room: &Arc<Room>, wanted: &str) -> Result<Watched, String> {
         let wish = Wish { rung: SOURCE.to_string(), paused: false, seek: (0, 0.0) };
-        let state = Mutex::new(State { told: wish.rung.clone(), wish, choice: None });
+        let state = Mutex::new(State { told: String::new(), wish, choice: None });
         let watched = Watched { room: room.clone(), state, changed: Event::new() };
         watched.choose(wanted)?;
         Ok(watched)
@@ -94,12 +98,12 @@ impl Watched {
     }
 
     /// The rung that plays, as the viewer was told.
-    pub fn plays(&self) -> String {
-        lock(&self.state).told.clone()
+    pub fn plays(&self) -> Option<String> {
+        lock(&self.state).plays()
     }
 
     /// Takes a rung by name, or `auto`; what a viewer is told of it. Errors: there is no such rung.
-    pub fn choose(&self, wanted: &str) -> Result<Word, String> {
+    pub fn choose(&self, wanted: &str) -> Result<Option<Word>, String> {
         let rungs = self.room.rungs();
         let (wanted, choice) = match wanted {
             // In the middle, until the network has shown itself.
@@ -118,7 +122,7 @@ impl Watched {
     }
 
     /// What the viewer is told of what it watches.
-    pub fn word(&self) -> Word {
+    pub fn word(&self) -> Option<Word> {
         let state = lock(&self.state);
         state.word(lacking(&self.room, &state.wish.rung, &state.told))
     }
@@ -134,7 +138,7 @@ impl Watched {
             state.wish(&self.room, &wanted)
         };
         self.changed.notify(usize::MAX);
-        (state.told != told).then(|| state.word(why))
+        if state.told != told { state.word(why) } else { None }
     }
 
     /// Goes to the rung that suits the network, if it is time; why.
