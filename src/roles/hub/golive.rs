@@ -57,7 +57,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     // One whose connection broke may come back; one that was put out has no say in what becomes of the stream.
     let over = ended.is_ok() && !seat.holder.leave.said() && !guest.leave.said();
     room.board.leave(&peer);
-    farewell(&mut tx, &guest.name, ended).await;
+    farewell((&mut tx, &mut rx), &guest.name, ended).await;
     if over {
         room.end();
     }

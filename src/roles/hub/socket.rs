@@ -99,7 +99,7 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let page = Page { room, guest, watched, viewer, flight, landed };
     let (mut tx, mut rx) = socket.split();
     let ended = or(page.listen(&mut rx), page.show(hub, playing, &mut tx)).await;
-    farewell(&mut tx, &page.guest.name, ended).await;
+    farewell((&mut tx, &mut rx), &page.guest.name, ended).await;
 }
 
 /// Tells a page why it is not served.
@@ -109,13 +109,17 @@ pub async fn refuse(socket: &mut Socket, why: String) {
     _ = socket.close(None).await;
 }
 
-/// Says why it ends, if there is somebody to hear it.
-pub async fn farewell(tx: &mut Tx, name: &str, ended: Result<()>) {
+/// Says good bye, if there is somebody to hear it, and takes what the page still says: with that unread the connection would
+/// break off, and the page take it for a hub that died.
+pub async fn farewell((tx, rx): (&mut Tx, &mut Rx), name: &str, ended: Result<()>) {
     match ended {
         Ok(()) => log::info!("{name} (browser) has gone"),
         Err(error) => log::info!("{name} (browser) is gone: {}", fault::line(&error)),
     }
-    let closing = async { _ = tx.close(None).await };
+    let closing = async {
+        _ = tx.close(None).await; // it may be gone already
+        while let Some(Ok(_)) = rx.next().await {}
+    };
     or(closing, async { _ = Timer::after(PING).await }).await;
 }
 
