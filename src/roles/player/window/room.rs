@@ -67,7 +67,6 @@ impl Face {
     }
 
     fn draw_heading(&mut self, ui: &mut Ui, view: &View) {
-        ui.label(RichText::new(printable(&self.room_name(view))).strong().size(17.0));
         let streamer = view.room.streamer.as_ref();
         let by = match (view.place, streamer, &view.at) {
             (Place::Streaming, ..) => "you stream".to_string(),
@@ -81,9 +80,12 @@ impl Face {
         };
         let size = self.session.job.board.whole().size;
         let size = size.map_or(String::new(), |(width, height)| format!(" · {width}x{height}"));
-        ui.label(style::quiet(by + &size));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             self.full_screen |= ui.button("Full screen").on_hover_text("f or F11").clicked();
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.label(RichText::new(printable(&self.room_name(view))).strong().size(17.0));
+                ui.add(Label::new(style::quiet(by + &size)).truncate());
+            });
         });
     }
 
