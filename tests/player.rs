@@ -187,12 +187,15 @@ impl Desk {
     }
 
     /// Whether the picture changes within a second.
+    fn picture(&self) -> Vec<[u8; 3]> {
+        screenshot().within(self.window).pixels(10..700, 120..480)
+    }
+
     fn moves(&self) -> bool {
-        let picture = || screenshot().within(self.window).pixels(10..700, 120..480);
-        let before = picture();
+        let before = self.picture();
         let late = std::time::Instant::now() + std::time::Duration::from_secs(1);
         while std::time::Instant::now() < late {
-            if picture() != before {
+            if self.picture() != before {
                 return true;
             }
         }
@@ -310,18 +313,18 @@ fn a_video_rests_and_goes_on() {
     until("a picture that rests", || !desk.moves());
     keep("player-video");
     // To another place, where it rests too. After the chat come the rungs (auto, 120p), the button and the bar.
-    let before = picture();
+    let before = desk.picture();
     desk.player.stats(|line| line["viewers"].is_number());
     key("c");
     tab(4);
     let sought = || {
-        tool("xdotool", &[&["key", "--delay", "20"][..], &["Right"; 10]].concat());
-        picture() != before
+        key("Right");
+        desk.picture() != before
     };
     until("another place's picture", sought);
-    until("a picture that rests there", || !moves());
+    until("a picture that rests there", || !desk.moves());
     keep("player-sought");
-    assert!(picture() != before, "it does not stay where it went");
+    assert!(desk.picture() != before, "it does not stay where it went");
     key("shift+Tab"); // the button
     key("space");
     until("a picture that moves again", || desk.moves());
