@@ -306,12 +306,10 @@ fn two_thousand_connections_pass() {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
     let all: Vec<TcpStream> = (0..2000).map_while(|_| TcpStream::connect(at).ok()).collect();
     assert_eq!(all.len(), 2000);
-    drop(all);
-    let late = Instant::now() + LIMIT;
     let health = format!("GET /health HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
-    while attempt(at, &health).is_none_or(|answer| answer.status != 200) {
-        assert!(Instant::now() < late, "the server does not recover");
-    }
+    let answer = attempt(at, &health).expect("those that ask for nothing give way");
+    assert_eq!(answer.status, 200);
+    drop(all);
     let resident = resident(&sender);
     assert!(resident < 100 << 10, "{resident} KiB are resident after 2000 connections");
 }

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -24,11 +24,15 @@ use super::reply::{self, Refusal};
 use super::stream::{self, Tls};
 use super::{Encrypted, Peer, Request, Response, Site};
 use crate::clock;
+use crate::lock::lock;
 use crate::log::Repeated;
 use crate::stop::Stop;
+use crate::strangers::{Stranger, Strangers};
 
 /// Connections at once: a browser opens at most six, and a usual limit of 1024 open files leaves room for the rest.
 const CONNECTIONS: usize = 400;
+/// Of them so many that have not asked for anything yet: browsers open some in advance.
+const SILENT: usize = 100;
 /// Request line and headers; browsers and proxies send 1 to 4 KiB. Also what a connection buffers before it asks a
 /// streaming body for more.
 const HEAD_MAX: usize = 16 << 10;
@@ -47,6 +51,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub async fn serve(listener: Async<TcpListener>, tls: Tls, access: Access, site: Arc<dyn Site>, stop: Stop) {
     let tls = Arc::new(tls);
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    let strangers = Strangers::new(SILENT);
     let access = Arc::new(access);
     let mut trouble = Repeated::default();
     let accept = async {
@@ -61,8 +66,11 @@ pub async fn serve(listener: Async<TcpListener>, tls: Tls, access: Access, site:
             match accepted {
                 Ok((connection, seat)) => {
                     let (tls, access, site, stop) = (tls.clone(), access.clone(), site.clone(), stop.clone());
-                    let served = async move { converse(connection, &tls, access, site, seat).await };
-                    smol::spawn(async move { or(served, stop.heard()).await }).detach();
+                    let (stranger, _) = strangers.enter(&connection.ends.peer.ip().to_string());
+                    let gives_way = stranger.leave.clone();
+                    let served = async move { converse(connection, &tls, access, site, (seat, stranger)).await };
+                    let over = async move { or(stop.heard(), gives_way.heard()).await };
+                    smol::spawn(or(served, over)).detach();
                 }
                 Err(error) => {
                     if let Some(n) = trouble.again(clock::now()) {
@@ -124,8 +132,9 @@ async fn converse(
     tls: &Tls,
     access: Arc<Access>,
     site: Arc<dyn Site>,
-    _seat: SemaphoreGuardArc,
+    (_seat, stranger): (SemaphoreGuardArc, Stranger),
 ) {
+    let silent = Mutex::new(Some(stranger));
     let late = async {
         Timer::after(PATIENCE).await;
         Err(ErrorKind::TimedOut.into())
@@ -135,6 +144,7 @@ async fn converse(
         Err(error) => return log::debug!("{}: {error}", ends.peer),
     };
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        drop(lock(&silent).take());
         if encrypted {
             request.extensions_mut().insert(Encrypted);
         }
