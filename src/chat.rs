@@ -10,7 +10,7 @@ use crate::word::{Said, Word};
 
 /// Characters of a name, and of a line that is said.
 const NAME: usize = 32;
-const LINE: usize = 500;
+pub const LINE: usize = 500;
 /// Lines at once; then one for each `REFILL`.
 const BURST: f64 = 5.0;
 const REFILL: Duration = Duration::from_secs(1);

@@ -41,8 +41,10 @@ fn scripts_watch_and_talk() {
     assert!(line["latency_ms"].is_number() && line["rtt_ms"].is_number(), "{line}");
     let mut bob = headless(&[&talk, "--user", "bob"]);
     anna.says("bob is here");
-    writeln!(bob.stdin(), "hello there").unwrap();
+    write!(bob.stdin(), "hello there\n{}\n", "x".repeat(100_000)).unwrap();
     anna.says("bob: hello there");
+    bob.says("the rest is left out");
+    anna.says(&format!("bob: {}", "x".repeat(200)));
     // A name is taken once; a stream that is not there is told with those that are.
     headless(&[&talk, "--user", "Bob"]).end().ended_with(4).saying("the name Bob is taken");
     headless(&[&format!("{to}/nope")]).end().ended_with(4).saying("there is talk");

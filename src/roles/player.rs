@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::output::{self, Output};
 use super::{Common, Job};
+use crate::chat::LINE;
 use crate::endpoint::{self, Endpoint};
 use crate::fault::Fault;
 use crate::playout::Mode;
@@ -122,7 +123,11 @@ pub fn run(args: PlayerArgs) -> Result<()> {
 
 /// Lines on stdin are said in the chat.
 fn talk(job: &Job, order: Sender<Order>) {
-    job.on_line(move |text| {
+    job.on_line(move |mut text| {
+        if let Some((end, _)) = text.char_indices().nth(LINE) {
+            log::warn!("a line of chat has {LINE} characters: the rest is left out");
+            text.truncate(end);
+        }
         _ = order.send_blocking(Order::Tell(Word::Say { text })); // it fails when the session has gone
     });
 }

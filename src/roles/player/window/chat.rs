@@ -3,14 +3,13 @@
 use super::super::session::Order;
 use super::super::view::{Line, View};
 use super::{Face, style};
+use crate::chat::LINE;
 use crate::devices::window::controls::egui::text::LayoutJob;
 use crate::devices::window::controls::egui::{
     Align, Color32, FontId, Id, Key, Label, Layout, Margin, ScrollArea, TextEdit, TextFormat, Ui,
 };
 use crate::word::Word;
 
-/// More than a hub takes of a line.
-const LINE: usize = 500;
 /// Of those who speak, told apart by their names.
 const COLOURS: [Color32; 6] = [
     style::ACCENT,
