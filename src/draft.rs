@@ -140,9 +140,7 @@ impl Draft {
         if let Some((_, rest)) = state.rests.iter().find(|(other, _)| *other == places) {
             return rest.clone();
         }
-        let coded = &frame.coded;
-        let segments: Vec<_> = places.iter().map(|&i| (i, coded.versions[i], coded.segment(i))).collect();
-        let rest: Arc<[Bytes]> = runs::bodies(&segments).into();
+        let rest: Arc<[Bytes]> = runs::bodies(&frame.coded.at(&places)).into();
         if state.rests.len() < RESTS {
             state.rests.push((places, rest.clone()));
         }

@@ -47,8 +47,7 @@ fn split<B: AsRef<[u8]>>(mut rest: &[Segment<B>]) -> impl Iterator<Item = &[Segm
 
 /// The segments at these places, which are in order.
 pub fn encode(coded: &Coded, places: &[usize]) -> Vec<u8> {
-    let segments = places.iter().map(|&i| (i, coded.versions[i], coded.segment(i)));
-    encode_segments(&segments.collect::<Vec<_>>())
+    encode_segments(&coded.at(places))
 }
 
 /// The same for segments that are in no picture yet.

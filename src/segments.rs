@@ -98,6 +98,11 @@ impl Coded {
         &self.bytes[self.start(index)..self.ends[index]]
     }
 
+    /// The segments at these places.
+    pub fn at(&self, places: &[usize]) -> Vec<Segment<&[u8]>> {
+        places.iter().map(|&i| (i, self.versions[i], self.segment(i))).collect()
+    }
+
     /// The places of the segments that somebody lacks who has `had`, a picture of the same stream.
     pub fn lacking(&self, had: Option<&Coded>) -> Vec<usize> {
         match had.filter(|had| had.head == self.head) {

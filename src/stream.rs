@@ -22,6 +22,8 @@ const TRUST: usize = 1 << 20;
 
 /// What is gathered of one frame before it is written: most go out in one piece.
 const GATHERED: usize = 256 << 10;
+/// Pieces of it that are offered to the stream at once: one that takes a single piece is offered the others again each time.
+const OFFERED: usize = 128;
 
 /// Keeps what it gathers where it is: the segments of a frame are the same bytes for all links that send it.
 pub struct StreamTx<W> {
@@ -45,7 +47,7 @@ impl<W: AsyncWrite + Unpin> StreamTx<W> {
 
     async fn write(&mut self) -> io::Result<()> {
         while !self.gathered.is_empty() {
-            let slices: Vec<IoSlice> = self.gathered.iter().map(|bytes| IoSlice::new(bytes)).collect();
+            let slices: Vec<IoSlice> = self.gathered.iter().take(OFFERED).map(|bytes| IoSlice::new(bytes)).collect();
             let n = self.stream.write_vectored(&slices).await?;
             if n == 0 {
                 return Err(ErrorKind::WriteZero.into());

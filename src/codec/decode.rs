@@ -55,8 +55,7 @@ impl Decoder {
             return Ok(Decoded { picture: whole(&coded.bytes)?.into(), bad: 0 });
         }
         let (mut had, mut picture) = self.standing(frame.epoch, &coded.head)?;
-        let lacking: Vec<_> =
-            had.take_all(coded).into_iter().map(|i| (i, coded.versions[i], coded.segment(i))).collect();
+        let lacking = coded.at(&had.take_all(coded));
         let bad = std::mem::take(&mut self.bad) + tiles(&coded.head, &lacking, &mut picture)?;
         self.standing = Some((had, picture.clone()));
         Ok(Decoded { picture, bad })

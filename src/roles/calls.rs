@@ -56,6 +56,30 @@ pub async fn dial(job: &Job, to: &Endpoint, hello: &Hello) -> Result<Option<(Lin
     dial_telling(job, to, hello, waiting(to)).await
 }
 
+/// Whether who is refused may wait and call again. A refusal ends a visit, but where one has been, the hub may be back before
+/// its stream is, or not have noticed yet that the old link is dead; unless it has just sent one off.
+#[derive(Debug, Default)]
+pub struct Visits {
+    been: bool,
+    sent_off: bool,
+}
+
+impl Visits {
+    pub fn arrived(&mut self) {
+        self.been = true;
+    }
+
+    pub fn left(&mut self, sent_off: bool) {
+        self.sent_off = sent_off;
+    }
+
+    /// Whether a refusal is to be waited out; `failed`: a call since then was in vain.
+    pub fn go_on(&mut self, failed: bool) -> bool {
+        let sent_off = std::mem::take(&mut self.sent_off);
+        self.been && (failed || !sent_off)
+    }
+}
+
 /// Tells for what a call fails, once.
 pub fn waiting(to: &Endpoint) -> impl FnMut(&anyhow::Error) {
     let mut said = false;

@@ -9,7 +9,7 @@ use event_listener::Event;
 use smol::lock::OnceCell;
 
 use super::Job;
-use super::calls::{dial_telling, hello, refuse, waiting};
+use super::calls::{Visits, dial_telling, hello, refuse, waiting};
 use crate::codec;
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -98,8 +98,7 @@ impl Upstream {
     /// Calls a sender, and calls again when it dies.
     pub async fn call(self: Arc<Self>, from: Endpoint) {
         let hello = hello(Side::Watch, from.name.clone());
-        let (mut been, mut sent_off) = (false, false);
-        let (mut retry, mut tell) = (Retry::default(), waiting(&from));
+        let (mut visits, mut retry, mut tell) = (Visits::default(), Retry::default(), waiting(&from));
         loop {
             let mut failed = false;
             let trouble = |error: &anyhow::Error| {
@@ -109,11 +108,9 @@ impl Upstream {
             let (link, welcome) = match dial_telling(&self.job, &from, &hello, trouble).await {
                 Ok(Some(greeted)) => greeted,
                 Ok(None) => return,
-                // It is back, but not its stream yet; or it has not noticed that we were gone.
-                Err(error) if been && (failed || !sent_off) => {
+                Err(error) if visits.go_on(failed) => {
                     tell(&error);
                     self.job.stop.pause(retry.delay()).await;
-                    sent_off = false;
                     continue;
                 }
                 Err(error) => return self.job.fail(error),
@@ -122,10 +119,11 @@ impl Upstream {
                 return self.job.fail(Fault::refused(format!("{from}: {error}")).into());
             }
             log::info!("connected to {from}");
-            (been, retry, tell) = (true, Retry::default(), waiting(&from));
+            visits.arrived();
+            (retry, tell) = (Retry::default(), waiting(&from));
             match self.watch(link, welcome.stream, &Stop::default(), None).await {
                 Parting::Over => return,
-                parting => sent_off = parting == Parting::SentOff,
+                parting => visits.left(parting == Parting::SentOff),
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::link::Link;
 use crate::lock::lock;
 use crate::message::{Hello, Message, Side, Visit, Welcome};
 use crate::retry::Retry;
-use crate::roles::calls::{dial_telling, hello};
+use crate::roles::calls::{Visits, dial_telling, hello};
 use crate::roles::neighbours::Neighbours;
 use crate::roles::{Job, output};
 use crate::stop::Stop;
@@ -194,8 +194,7 @@ impl Session {
         (talk, words): (Option<&Talk>, &Receiver<Word>),
     ) -> Order {
         let back = || if self.attended { Order::Look(call.clone()) } else { Order::Rest };
-        let (mut been, mut sent_off) = (false, false);
-        let mut retry = Retry::default();
+        let (mut visits, mut retry) = (Visits::default(), Retry::default());
         while !leave.said() && !stay.is_over() {
             let mut failed = false;
             let left = async {
@@ -206,16 +205,15 @@ impl Session {
             let (link, welcome) = match greeted {
                 Ok(Some(greeted)) => greeted,
                 Ok(None) => break,
-                // The hub is back, but not the stream yet; or it has not noticed that we were gone.
-                Err(error) if been && (failed || !sent_off) => {
+                Err(error) if visits.go_on(failed) => {
                     self.change(|view| view.notice = Some(format!("{}: calling again", fault::line(&error))));
                     or(self.job.stop.pause(retry.delay()), leave.heard()).await;
-                    sent_off = false;
                     continue;
                 }
                 Err(error) => return self.refused(error, back()),
             };
-            (been, retry) = (true, Retry::default());
+            visits.arrived();
+            retry = Retry::default();
             self.arrived(call);
             let ended = stay.with(link, welcome, leave, talk).await;
             while let Ok(word) = words.try_recv() {
@@ -224,7 +222,7 @@ impl Session {
             if let Some(why) = self.view().out {
                 return self.refused(Fault::refused(why).into(), back());
             }
-            sent_off = matches!(ended, Ok(End::Left(_)));
+            visits.left(matches!(ended, Ok(End::Left(_))));
             let notice = match ended {
                 Ok(End::Stopped) => break,
                 Ok(End::Over(reason)) => {
