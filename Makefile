@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh Debian with Rust and gcc: make demo, make check.
 
 CARGO ?= cargo
+# Most tests wait for something most of their time: more of them than cores run at once.
+TESTS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --no-fail-fast
 # What a build with camera and window needs: bindgen's libclang for V4L2, SDL2's headers for the window, OpenSSL's for tls.
 BUILD_PACKAGES = libclang1-14 pkg-config libsdl2-dev libssl-dev
 # What the tests hold vstream against: ffmpeg's readers and writers, a screen without a monitor, a small disk.
@@ -26,13 +28,13 @@ check: build-packages test-packages ## all that must pass: format, lints, tests,
 	rustfmt --edition 2024 --check $(LISTED)
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
-	$(CARGO) test --locked --no-fail-fast
+	$(TESTS)
 
 build: build-packages ## the release binary: target/release/vstream
 	$(CARGO) build --release --locked
 
 test:            ## the tests alone
-	$(CARGO) test --locked --no-fail-fast
+	$(TESTS)
 
 fmt:             ## format everything
 	$(CARGO) fmt

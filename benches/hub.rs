@@ -4,7 +4,7 @@
 //! viewer, time from capture to viewer, the hub's memory. A raw film at 30 frames a second to 50 viewers: how many bits the
 //! hub sends for a second of processor time, beside GStreamer's tcpserversink with as many readers of such a stream.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -24,6 +24,8 @@ use processes::viewer;
 const CROWD: usize = 300;
 const VIEWERS: usize = 50;
 const SPAN: Duration = Duration::from_secs(6);
+/// Of all that are compared.
+const ROUNDS: usize = 5;
 const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream");
 
 fn main() {
@@ -53,6 +55,7 @@ impl Running {
     fn start(program: &str, args: &[&str]) -> Running {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.env_remove("SMOL_THREADS"); // that is for the readers here
         Running(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")))
     }
 
@@ -219,37 +222,138 @@ fn rungs(film: &str) {
     println!("\nthe hub takes {spent:.2} of a core\n");
 }
 
+/// Medians of some rounds, of the ratios too: a machine is not as fast from one minute to the next.
 fn fan_out(film: &str, size: &str) {
+    let round = |_| {
+        let [tcp, tls] = ["tcp", "tls"].map(|transport| through_hub(transport, film, size));
+        let rates = [tcp.rate, tls.rate, gstreamer(film, size), bare(tcp.frame_bytes)];
+        (rates, [tcp.fps, tls.fps])
+    };
+    let rounds: Vec<([f64; 4], [f64; 2])> = (0..ROUNDS).map(round).collect();
+    let median = |of: &dyn Fn(&[f64; 4]) -> f64| {
+        let mut all: Vec<f64> = rounds.iter().map(|(rates, _)| of(rates)).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let least = |of: usize| rounds.iter().map(|(_, fps)| fps[of]).fold(f64::INFINITY, f64::min);
+    let names = [
+        format!("vstream hub (at least {:.1} whole frames a second at each)", least(0)),
+        format!("vstream hub, tls ({:.1})", least(1)),
+        "tcpserversink".to_string(),
+        "a loop that only writes".to_string(),
+    ];
+    println!(
+        "| {size} film to {VIEWERS} viewers | Gbit for a second of processor time | to GStreamer's | to the loop's |"
+    );
+    println!("|---|---|---|---|");
+    for (at, name) in names.iter().enumerate() {
+        let [rate, gst, bare] = [median(&|r| r[at]), median(&|r| r[at] / r[2]), median(&|r| r[at] / r[3])];
+        println!("| {name} | {rate:.1} | {gst:.2} | {bare:.2} |");
+    }
+}
+
+/// What a hub sent.
+struct Fanned {
+    /// Gbit for a second of its processor time.
+    rate: f64,
+    /// Whole frames a second at each reader.
+    fps: f64,
+    frame_bytes: usize,
+}
+
+fn through_hub(transport: &str, film: &str, size: &str) -> Fanned {
     let raw = format!("i420:{size}@30");
     let sum = |readers: &[Reader], of: fn(&Reader) -> &AtomicU64| -> u64 {
         readers.iter().map(|reader| of(reader).load(Ordering::Relaxed)).sum()
     };
-    let (vstream, whole) = {
-        let to = format!("tcp://127.0.0.1:{}", free_port());
-        let hub = Running::start(VSTREAM, &["hub", "--listen", &to]);
-        let mut send = Command::new("sh");
-        // The film again and again, at its own rate: a pipe gives as fast as it is asked.
-        let loops = format!(
-            "ffmpeg -v error -re -stream_loop -1 -f rawvideo -pix_fmt yuv420p -s {size} -r 30 -i '{film}' -f rawvideo - \
-             | exec '{VSTREAM}' send --from - --raw {raw} --no-adapt --gate off --to {to}"
-        );
-        send.args(["-c", &loops]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let _send = Running(send.spawn().unwrap());
-        let to = Endpoint::parse(&to).unwrap();
-        let readers: Vec<Reader> = (0..VIEWERS).map(|_| read(&to)).collect();
-        std::thread::sleep(Duration::from_secs(1));
-        let counts = || (sum(&readers, |reader| &reader.got.0), sum(&readers, |reader| &reader.got.1), hub.cpu());
-        let before = counts();
-        std::thread::sleep(SPAN);
-        let after = counts();
-        let frames = (after.0 - before.0) as f64 / VIEWERS as f64 / SPAN.as_secs_f64();
-        ((after.1 - before.1) as f64 * 8e-9 / (after.2 - before.2), frames)
-    };
-    let gst = gstreamer(film, size);
-    println!("| {size} film to {VIEWERS} viewers | Gbit for a second of processor time | to GStreamer's |");
-    println!("|---|---|---|");
-    println!("| vstream hub ({whole:.1} whole frames a second at each) | {vstream:.2} | {:.2} |", vstream / gst);
-    println!("| tcpserversink | {gst:.2} | 1 |");
+    let [inner, outer] =
+        [("tcp", free_port()), (transport, free_port())].map(|(t, port)| format!("{t}://127.0.0.1:{port}"));
+    let hub = Running::start(VSTREAM, &["hub", "--listen", &inner, "--listen", &outer]);
+    let mut send = Command::new("sh");
+    // The film again and again, at its own rate: a pipe gives as fast as it is asked.
+    let loops = format!(
+        "ffmpeg -v error -re -stream_loop -1 -f rawvideo -pix_fmt yuv420p -s {size} -r 30 -i '{film}' -f rawvideo - \
+         | exec '{VSTREAM}' send --from - --raw {raw} --no-adapt --gate off --to {inner}"
+    );
+    send.env_remove("SMOL_THREADS")
+        .args(["-c", &loops])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let _send = Running(send.spawn().unwrap());
+    let options = if transport == "tls" { "?insecure" } else { "" };
+    let to = Endpoint::parse(&format!("{outer}{options}")).unwrap();
+    let readers: Vec<Reader> = (0..VIEWERS).map(|_| read(&to)).collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let counts = || (sum(&readers, |reader| &reader.got.0), sum(&readers, |reader| &reader.got.1), hub.cpu());
+    let before = counts();
+    std::thread::sleep(SPAN);
+    let after = counts();
+    let (frames, bytes) = (after.0 - before.0, after.1 - before.1);
+    Fanned {
+        rate: bytes as f64 * 8e-9 / (after.2 - before.2),
+        fps: frames as f64 / VIEWERS as f64 / SPAN.as_secs_f64(),
+        frame_bytes: (bytes / frames.max(1)) as usize,
+    }
+}
+
+/// What it costs to write as many bytes as often to as many sockets, and to do nothing else.
+fn bare(frame_bytes: usize) -> f64 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let drains = Drains::new(listener.local_addr().unwrap().port());
+    let mut sockets: Vec<TcpStream> = (0..VIEWERS).map(|_| listener.accept().unwrap().0).collect();
+    let writing = std::thread::spawn(move || {
+        let (frame, begun) = (vec![0x55; frame_bytes], Instant::now());
+        let spent = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let before = spent();
+        let frames = 30 * SPAN.as_secs() as u32;
+        for n in 0..frames {
+            std::thread::sleep((Duration::from_secs(1) / 30 * n).saturating_sub(begun.elapsed()));
+            sockets.iter_mut().for_each(|socket| socket.write_all(&frame).unwrap());
+        }
+        let after = spent();
+        let seconds = (after.tv_sec - before.tv_sec) as f64 + (after.tv_nsec - before.tv_nsec) as f64 * 1e-9;
+        frames as f64 * (VIEWERS * frame_bytes) as f64 * 8e-9 / seconds
+    });
+    let rate = writing.join().unwrap();
+    drains.end();
+    rate
+}
+
+/// Readers that throw away what they get.
+struct Drains {
+    total: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Drains {
+    fn new(port: u16) -> Drains {
+        let (total, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let read = || {
+            let (total, over) = (total.clone(), over.clone());
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 256 << 10];
+                while !over.load(Ordering::Relaxed) {
+                    total.fetch_add(stream.read(&mut buffer).unwrap_or(0) as u64, Ordering::Relaxed);
+                }
+            })
+        };
+        let readers = (0..VIEWERS).map(|_| read()).collect();
+        Drains { total, over, readers }
+    }
+
+    fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.readers.into_iter().for_each(|reader| reader.join().unwrap());
+    }
 }
 
 /// GStreamer sends the film as JPEG to as many readers. The encoder runs in a process of its own, as vstream's does.
@@ -272,25 +376,11 @@ fn gstreamer(film: &str, size: &str) -> f64 {
         &["-q".to_string()].iter().map(String::as_str).chain(sink.split(' ')).collect::<Vec<_>>(),
     );
     std::thread::sleep(Duration::from_secs(1));
-    let (total, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let readers: Vec<_> = (0..VIEWERS)
-        .map(|_| {
-            let (total, over) = (total.clone(), over.clone());
-            let mut stream = TcpStream::connect(("127.0.0.1", outer)).expect("tcpserversink listens");
-            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-            std::thread::spawn(move || {
-                let mut buffer = vec![0; 256 << 10];
-                while !over.load(Ordering::Relaxed) {
-                    total.fetch_add(stream.read(&mut buffer).unwrap_or(0) as u64, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let drains = Drains::new(outer);
     std::thread::sleep(Duration::from_secs(1));
-    let (cpu, sent) = (server.cpu(), total.load(Ordering::Relaxed));
+    let (cpu, sent) = (server.cpu(), drains.total());
     std::thread::sleep(SPAN);
-    let rate = (total.load(Ordering::Relaxed) - sent) as f64 * 8e-9 / (server.cpu() - cpu);
-    over.store(true, Ordering::Relaxed);
-    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    let rate = (drains.total() - sent) as f64 * 8e-9 / (server.cpu() - cpu);
+    drains.end();
     rate
 }

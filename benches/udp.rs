@@ -66,6 +66,7 @@ impl Film {
         let later = seq.saturating_sub(once) / once * once;
         let mut coded = self.twice[(seq - later) as usize].clone();
         coded.versions = coded.versions.iter().map(|version| version + later).collect();
+        coded.shared = Arc::default();
         coded
     }
 

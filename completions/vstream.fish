@@ -38,8 +38,8 @@ complete -c vstream -n "__fish_vstream_needs_command" -f -a "help" -d 'Print thi
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l to -d 'Receiver to call; more than once for several, each at its own pace' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l listen -d 'Wait for receivers to call, here' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l coordinate -d 'Wait here for peers that join (relay --join), and put them in a chain, or a tree: each gets the stream from another' -r
-complete -c vstream -n "__fish_vstream_using_subcommand send" -l wait-peers -d 'Begin when so many peers have joined and are connected to each other' -r
-complete -c vstream -n "__fish_vstream_using_subcommand send" -l fanout -d 'Peers that each one passes the stream on to; 1 makes a chain' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l wait-peers -d 'Begin when so many peers have joined and are connected to each other: at most 15 in a chain, 256 in a tree' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l fanout -d 'Peers that each one passes the stream on to; 1 makes a chain, of at most 15 as a stream goes over 16 hops' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l from -d 'test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l raw -d 'Form of raw frames on stdin: i420:1280x720@30' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l size -d 'Width and height, or 240p to 2160p [default: the source\'s]' -r
@@ -47,7 +47,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l fps -d 'Frames 
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l quality -d 'JPEG quality, 1 to 100 [default: 80, or untouched where the source gives JPEG]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l codec -d 'How frames are coded' -r -f -a "jpeg\t'For cameras and films'
 lz4\t'For screens and figures: every pixel as it was, several times the bytes of JPEG where the picture moves'"
-complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]' -r
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l gate -d 'What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG that no udp:// may lose]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l rate-max -d 'Send no more than this to each receiver: 8mbit' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert -d 'Certificate to show on tls:// and on pages by https:// (PEM) [default: one of its own, made once and kept]' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l cert-key -d 'Private key of that certificate (PEM)' -r
@@ -63,7 +63,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand send" -l timeout -d 'Giv
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand send" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand send" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l adapt -d 'Follow the network with frame rate, quality and size, below what is asked for [default: for live sources]'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l no-adapt -d 'Send frames as they are; what the network does not take is left out'
 complete -c vstream -n "__fish_vstream_using_subcommand send" -l every-frame -d 'Drop nothing: the source waits for the slowest receiver'
@@ -91,7 +91,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand recv" -l timeout -d 'Giv
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand recv" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand recv" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l play -d 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -l stay -d 'Wait for the next stream when one is over'
 complete -c vstream -n "__fish_vstream_using_subcommand recv" -s v -l verbose -d 'Say more (-vv: everything)'
@@ -120,7 +120,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand relay" -l timeout -d 'Gi
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand relay" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand relay" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l every-frame -d 'Drop nothing, whatever the sender says: it waits for the slowest of those that come next'
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l play -d 'Show it in a window (keys: f full screen, s stats, space freeze, p snapshot, q quit)'
 complete -c vstream -n "__fish_vstream_using_subcommand relay" -l stay -d 'Wait for the next stream when one is over'
@@ -149,7 +149,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand hub" -l timeout -d 'Give
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand hub" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l prepare -d 'Make all videos ready before anything else, not each when it is first watched'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -l announce -d 'Announce this hub on the local network (multicast DNS), where `vstream player` lists it'
 complete -c vstream -n "__fish_vstream_using_subcommand hub" -s v -l verbose -d 'Say more (-vv: everything)'
@@ -169,7 +169,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand player" -l timeout -d 'G
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand player" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l join -d 'Watch at once: the stream that the address names, or the only one there is'
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l take-over -d 'Stream in the place of whoever does; the hub must have a key'
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l headless -d 'No window: figures by --stats, chat in the log, and lines on stdin are said'
@@ -210,7 +210,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand shape" -l timeout -d 'Gi
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l duration -d 'End after this long' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l frames -d 'End after this many frames' -r
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l key -d 'Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)' -r
-complete -c vstream -n "__fish_vstream_using_subcommand shape" -l key-file -d 'Read the key from a file, its first line' -r -F
+complete -c vstream -n "__fish_vstream_using_subcommand shape" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l udp -d 'Pass datagrams instead of tcp'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l both -d 'Pass tcp and datagrams, on the same port'
 complete -c vstream -n "__fish_vstream_using_subcommand shape" -l open -d 'Open the panel in a browser'

@@ -32,7 +32,7 @@ fn path(endpoint: &Endpoint) -> std::path::PathBuf {
 }
 
 fn link(stream: UnixStream) -> Link {
-    Link { tx: Box::new(StreamTx::new(stream.clone())), rx: Box::new(StreamRx(stream)), peer: "unix".into() }
+    Link { tx: Box::new(StreamTx::new(stream.clone())), rx: Box::new(StreamRx::new(stream)), peer: "unix".into() }
 }
 
 #[async_trait]

@@ -80,11 +80,13 @@ pub enum Why {
 pub struct Rate {
     limits: Arc<Limits>,
     estimate: Estimate,
-    /// When what was sent is paid for.
+    /// When what was sent is paid for, and the limit that it was sent under.
     due: Option<Time>,
+    rate_max: Option<u64>,
     frames: Frames,
     /// Lost and sent, when that was last looked at.
     packets: (u64, u64),
+    looked: Option<Time>,
 }
 
 /// Bytes of frames that were made from the one before.
@@ -99,6 +101,8 @@ struct Frames {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Burst {
     pub bytes: usize,
+    /// With all that its transport adds.
+    pub wire: usize,
     /// All of its segments, as after a change of size or quality.
     pub whole: bool,
     /// How long more of it was waited for, while it was still being made.
@@ -107,7 +111,7 @@ pub struct Burst {
 
 impl Rate {
     pub fn new(limits: Arc<Limits>) -> Rate {
-        Rate { limits, ..Rate::default() }
+        Rate { rate_max: limits.rate_max(), limits, ..Rate::default() }
     }
 
     /// The first of a frame is handed to the network; its number is the link's.
@@ -116,10 +120,10 @@ impl Rate {
     }
 
     /// The last of it is.
-    pub fn sent(&mut self, now: Time, Burst { bytes, whole, waited }: Burst) {
+    pub fn sent(&mut self, now: Time, Burst { bytes, wire, whole, waited }: Burst) {
         self.estimate.sent(bytes, waited);
         self.frames.add(now, bytes, whole);
-        let cost = self.budget().map(|rate| Duration::from_secs_f64((bytes as f64 * 8.0 / rate).min(DEBT)));
+        let cost = self.budget().map(|rate| Duration::from_secs_f64((wire as f64 * 8.0 / rate).min(DEBT)));
         let from = self.due.map_or(now, |due| due.max(now - BURST));
         self.due = cost.map(|cost| from + cost);
     }
@@ -142,13 +146,19 @@ impl Rate {
         let before = self.packets;
         if sent.saturating_sub(before.1) >= PACKETS {
             self.packets = (lost, sent);
-            self.estimate.losing(lost.saturating_sub(before.0) as f64 / (sent - before.1) as f64);
+            let took = std::mem::replace(&mut self.looked, self.frames.last).zip(self.frames.last);
+            let took = took.map_or(0.0, |(before, now)| now.since(before).as_secs_f64());
+            self.estimate.losing(lost.saturating_sub(before.0) as f64 / (sent - before.1) as f64, took);
         }
     }
 
     /// How long until the next frame may go.
     pub fn wait(&mut self, now: Time) -> Duration {
         self.estimate.look(now);
+        let rate_max = self.limits.rate_max();
+        if std::mem::replace(&mut self.rate_max, rate_max) != rate_max {
+            self.due = None; // what was sent under another limit is not paid for under this one
+        }
         if self.budget().is_none() {
             return Duration::ZERO;
         }

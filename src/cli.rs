@@ -69,13 +69,21 @@ fn after_help() -> String {
 
 /// An address that cannot be read is shown with what is wrong in it, but not with the key that it may hold.
 fn without_secret(mut error: clap::Error) -> clap::Error {
-    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && let Some(at) = value.find("key=")
-    {
-        let shown = ContextValue::String(format!("{}key=…", &value[..at]));
-        error.insert(ContextKind::InvalidValue, shown);
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
+        if let Some(ContextValue::String(value)) = error.get(kind)
+            && let Some(end) = shown_until(value)
+        {
+            let shown = ContextValue::String(format!("{}…", &value[..end]));
+            error.insert(kind, shown);
+        }
     }
     error
+}
+
+/// Where an address may hold a key: behind its name, or anywhere in what stands for options of an address, as `kye=`.
+fn shown_until(value: &str) -> Option<usize> {
+    let key = || value.to_ascii_lowercase().find("key=").map(|at| at + "key=".len());
+    value.find("://").and_then(|scheme| Some(scheme + value[scheme..].find('?')? + 1)).or_else(key)
 }
 
 /// Runs what the user typed. Usage errors end the program here, as clap prints them.

@@ -42,6 +42,12 @@ impl Time {
         Time(self.0.saturating_add(us))
     }
 
+    /// The next multiple of a duration: those who need not be exact wake together.
+    pub fn rounded_up(self, grid: Duration) -> Time {
+        let grid = i64::try_from(grid.as_micros()).unwrap_or(i64::MAX).max(1);
+        self.shifted((-self.0).rem_euclid(grid))
+    }
+
     /// Microseconds since 1970, by what the wall clock says now: for files and web pages, never for arithmetic.
     pub fn unix_micros(self) -> i64 {
         let wall = micros(ClockId::Realtime);
@@ -123,6 +129,13 @@ mod tests {
 
     fn t(us: i64) -> Time {
         Time(us)
+    }
+
+    #[test]
+    fn times_are_rounded_up() {
+        let grid = Duration::from_micros(250);
+        assert_eq!([1, 250, 251].map(|us| t(us).rounded_up(grid)), [t(250), t(250), t(500)]);
+        assert_eq!(t(i64::MAX).rounded_up(grid), t(i64::MAX));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod control;
 pub mod cookies;
 pub mod cut;
 pub mod door;
+mod doubt;
 pub mod flight;
 pub mod gather;
 pub mod guard;

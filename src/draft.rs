@@ -4,13 +4,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use event_listener::{Event, listener};
 
 use crate::clock::{self, Time};
+use crate::fanout::{CROWD, Fanout};
 use crate::frame::Frame;
 use crate::lock::lock;
-use crate::runs::{self, Lot};
+use crate::runs::Lot;
 use crate::segments::Head;
 use crate::stop::Stop;
 
@@ -32,7 +32,15 @@ pub struct Draft {
 
 /// A writing end. When the last is dropped and none has ended the frame, it is abandoned.
 #[derive(Debug)]
-pub struct Pen(Arc<Shared>);
+pub struct Pen {
+    shared: Arc<Shared>,
+    /// What readers do not have yet, who they are, and how many.
+    held: Option<(Arc<Fanout<Draft>>, Draft, usize)>,
+    /// Of that: what a crowd gets with the rest, unless that takes long.
+    lots: Vec<Lot>,
+    /// Readers that got it in place of a frame which they had not taken.
+    replaced: usize,
+}
 
 /// What can be known of a draft without keeping it.
 #[derive(Clone, Debug)]
@@ -57,18 +65,13 @@ struct State {
     pens: usize,
     /// When readers were last told that it begins or grows.
     told: Time,
-    /// What some lack at the end: the places, and their form on the wire.
-    rests: Vec<(Vec<usize>, Arc<[Bytes]>)>,
 }
 
 /// Readers hear of a draft's growth this often for each of them, and not oftener than `LEAST`: one takes some ten
-/// microseconds to wake and to write, so that no more than a fifth of a core goes into telling them early. They hear of what
-/// comes first at once, unless they are a crowd, which has the beginning to do with then.
-const BEAT: Duration = Duration::from_micros(50);
-const LEAST: Duration = Duration::from_micros(500);
-const CROWD: usize = 16;
-/// Different rests that are kept: links that are up to date lack the same, and those that leave out a frame now and then.
-const RESTS: usize = 4;
+/// microseconds to wake and to write, so that no more than a tenth of a core goes into telling them early. They hear of what
+/// comes first at once, unless they are a crowd, which does not even get the draft before.
+const BEAT: Duration = Duration::from_micros(100);
+const LEAST: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]
 struct Claim(Stop);
@@ -119,7 +122,8 @@ impl Draft {
         }
     }
 
-    fn take(&mut self) -> Option<Part> {
+    /// The same if there is something now.
+    pub fn take(&mut self) -> Option<Part> {
         let state = lock(&self.shared.state);
         let read = std::mem::replace(&mut self.read, state.lots.len());
         match (&state.ended, &state.lots[read..]) {
@@ -132,19 +136,6 @@ impl Draft {
     /// Whether it grows no more.
     pub fn has_ended(&self) -> bool {
         lock(&self.shared.state).ended.is_some()
-    }
-
-    /// What somebody lacks at the end, in its form on the wire: made once for all who lack the same.
-    pub fn rest(&self, frame: &Frame, places: Vec<usize>) -> Arc<[Bytes]> {
-        let mut state = lock(&self.shared.state);
-        if let Some((_, rest)) = state.rests.iter().find(|(other, _)| *other == places) {
-            return rest.clone();
-        }
-        let rest: Arc<[Bytes]> = runs::bodies(&frame.coded.at(&places)).into();
-        if state.rests.len() < RESTS {
-            state.rests.push((places, rest.clone()));
-        }
-        rest
     }
 
     /// The whole frame; none if it is abandoned.
@@ -182,26 +173,50 @@ impl Trace {
 impl Pen {
     fn new(shared: &Arc<Shared>) -> Pen {
         lock(&shared.state).pens += 1;
-        Pen(shared.clone())
+        Pen { shared: shared.clone(), held: None, lots: Vec::new(), replaced: 0 }
     }
 
-    /// Adds segments whose bytes differ from those of the frame before.
-    pub fn add(&self, lots: Vec<Lot>) {
-        let now = clock::now();
-        let readers = Arc::strong_count(&self.0); // and pens, which are few
-        let mut state = lock(&self.0.state);
-        let first = state.lots.is_empty() && readers <= CROWD;
-        state.lots.extend(lots);
-        let beat = (BEAT * readers as u32).max(LEAST);
-        if first || now.since(state.told) >= beat {
-            state.told = now;
-            drop(state);
-            self.0.grown.notify(usize::MAX);
+    /// Gives readers the draft; a crowd gets it when there is something to do with it.
+    pub fn give(&mut self, readers: &Arc<Fanout<Draft>>, draft: Draft) {
+        let count = readers.readers();
+        self.held = Some((readers.clone(), draft, count));
+        if count <= CROWD {
+            self.hand_out();
         }
     }
 
-    pub fn end(self, frame: Frame) {
-        self.0.finish(Part::Ended(frame));
+    fn hand_out(&mut self) {
+        if let Some((readers, draft, _)) = self.held.take() {
+            self.replaced = readers.put(draft);
+        }
+    }
+
+    /// Adds segments whose bytes differ from those of the frame before.
+    pub fn add(&mut self, lots: Vec<Lot>) {
+        let now = clock::now();
+        let held = self.held.as_ref().map(|(.., count)| *count);
+        let readers = held.unwrap_or_else(|| Arc::strong_count(&self.shared)); // and pens, which are few
+        let crowd = readers > CROWD;
+        let mut state = lock(&self.shared.state);
+        let first = state.lots.is_empty() && !crowd;
+        self.lots.extend(lots);
+        let told = first || now.since(state.told) >= (BEAT * readers as u32).max(LEAST);
+        if told || !crowd {
+            state.lots.append(&mut self.lots);
+        }
+        if told {
+            state.told = now;
+            drop(state);
+            self.shared.grown.notify(usize::MAX);
+            self.hand_out();
+        }
+    }
+
+    /// Ends the frame; how many readers got it in place of one which they had not taken.
+    pub fn end(mut self, frame: Frame) -> usize {
+        self.shared.finish(Part::Ended(frame));
+        self.hand_out();
+        self.replaced
     }
 }
 
@@ -218,12 +233,13 @@ impl Shared {
 
 impl Drop for Pen {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.shared.state);
         state.pens -= 1;
         let last = state.pens == 0;
         drop(state);
-        if last {
-            self.0.finish(Part::Abandoned);
+        match last {
+            true => self.shared.finish(Part::Abandoned),
+            false => self.hand_out(), // another goes on with it
         }
     }
 }
@@ -231,7 +247,9 @@ impl Drop for Pen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs;
     use crate::segments::Coded;
+    use bytes::Bytes;
     use smol::block_on;
 
     fn frame() -> Frame {
@@ -254,7 +272,7 @@ mod tests {
 
     #[test]
     fn each_reader_gets_what_is_new_to_it_and_then_the_whole() {
-        let (pen, mut early) = begin();
+        let (mut pen, mut early) = begin();
         let mut late = early.clone();
         pen.add(lots(&[2]));
         assert_eq!(places(block_on(early.grown())), [2]);
@@ -285,12 +303,31 @@ mod tests {
     }
 
     #[test]
-    fn who_lacks_the_same_gets_the_same_bytes() {
-        let draft = Draft::from(frame());
-        let first = draft.rest(&frame(), vec![0]);
-        assert!(Arc::ptr_eq(&first, &draft.clone().rest(&frame(), vec![0])));
-        assert_eq!(runs::decode(first[0].clone()).unwrap(), [(0, 4, Bytes::from_static(b"x"))]);
-        assert!(draft.rest(&frame(), vec![]).is_empty());
+    fn a_crowd_gets_a_draft_when_there_is_something_to_do_with_it_and_others_at_once() {
+        for (count, early) in [(CROWD, true), (CROWD + 1, false)] {
+            let readers = Arc::new(Fanout::new(false));
+            let mut latest: Vec<_> = (0..count).map(|_| readers.subscribe()).collect();
+            readers.put(begin().1);
+            assert!(latest[0].try_next().is_some());
+            let (mut pen, draft) = begin();
+            pen.give(&readers, draft);
+            pen.add(lots(&[2]));
+            assert!(early || latest[0].try_next().is_none());
+            assert_eq!(pen.end(frame()), count - 1, "all but one had not taken the first");
+            assert!(latest.iter_mut().all(|reader| reader.try_next().is_some_and(|draft| draft.has_ended())));
+        }
+    }
+
+    #[test]
+    fn a_crowd_gets_what_one_of_two_has_begun_and_the_other_ends() {
+        let readers = Arc::new(Fanout::new(false));
+        let mut latest: Vec<_> = (0..=CROWD).map(|_| readers.subscribe()).collect();
+        let (mut pen, draft) = begin();
+        let other = draft.trace().pen().unwrap();
+        pen.give(&readers, draft);
+        drop(pen);
+        other.end(frame());
+        assert!(latest[0].try_next().is_some_and(|draft| draft.has_ended()));
     }
 
     #[test]

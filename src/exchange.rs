@@ -7,6 +7,8 @@ use crate::message::{Message, Pong};
 
 /// One exchange a second keeps the offset fresh and shows that the peer lives.
 const EVERY: Duration = Duration::from_secs(1);
+/// And up to so many milliseconds: where the far side answers with its next frame, not each of them has to wait alike.
+const SPREAD: u64 = 100;
 /// The first few come at once, for an offset before the first second is over.
 const BURST: u32 = 5;
 const BURST_EVERY: Duration = Duration::from_millis(50);
@@ -22,16 +24,24 @@ pub struct Pinging {
 }
 
 impl Pinging {
-    /// How long until the next ping is due.
-    pub fn wait(&self, now: Time) -> Duration {
-        let every = if self.count < BURST { BURST_EVERY } else { EVERY };
-        self.last.map_or(Duration::ZERO, |last| (last + every).since(now))
+    /// When the next ping is due.
+    pub fn due(&self) -> Time {
+        let every = match self.count {
+            ..BURST => BURST_EVERY,
+            count => EVERY + Duration::from_millis(u64::from(count) * 37 % SPREAD),
+        };
+        self.last.map_or(Time::default(), |last| last + every)
     }
 
     pub fn asked(&mut self, now: Time, clean: bool) {
         self.count = self.count.saturating_add(1);
         self.last = Some(now);
         self.open = Some((now, clean));
+    }
+
+    /// Whether an answer is waited for.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// The exchange that a pong completes, if it answers the newest ping.
@@ -75,10 +85,17 @@ mod tests {
     #[test]
     fn a_burst_and_then_once_a_second() {
         let mut p = Pinging::default();
-        assert_eq!(p.wait(Time::default()), Duration::ZERO);
+        assert_eq!(p.due(), Time::default());
         for _ in 0..BURST {
             p.asked(Time::default(), true);
         }
-        assert_eq!(p.wait(Time::default()), EVERY);
+        let due: Vec<_> = (0..9)
+            .map(|_| {
+                p.asked(Time::default(), true);
+                p.due().since(Time::default())
+            })
+            .collect();
+        assert!(due.iter().all(|due| (EVERY..EVERY + Duration::from_millis(SPREAD)).contains(due)));
+        assert!(due.windows(2).all(|two| two[0] != two[1]));
     }
 }

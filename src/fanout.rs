@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use event_listener::{Event, listener};
 
-use crate::latest::{Latest, Writer, latest_of};
+use crate::latest::{Latest, Writer, latest, latest_of};
 use crate::lock::lock;
+
+/// More readers than this are a crowd: what is done for each of them has to be little.
+pub const CROWD: usize = 16;
 
 #[derive(Debug)]
 pub struct Fanout<T> {
@@ -17,12 +20,15 @@ pub struct Fanout<T> {
     every: AtomicBool,
     /// The newest value, for readers that come later, where that is kept.
     kept: Option<Mutex<Option<T>>>,
+    /// A reader that does not count.
+    beside: Mutex<Option<Writer<T>>>,
 }
 
 impl<T: Clone> Fanout<T> {
     /// `every`: no reader may miss a value, so writers wait for all of them.
     pub fn new(every: bool) -> Fanout<T> {
-        Fanout { readers: Mutex::default(), wanted: Arc::default(), every: every.into(), kept: None }
+        let (readers, wanted, beside) = Default::default();
+        Fanout { readers, wanted, every: every.into(), kept: None, beside }
     }
 
     /// Readers may miss values, and one that comes gets the newest at once, not only the next.
@@ -49,6 +55,18 @@ impl<T: Clone> Fanout<T> {
         });
         self.wanted.notify(usize::MAX);
         reader
+    }
+
+    /// What the others get, for one who looks on: no value is made or waited with for it. There is one of them at most.
+    pub fn beside(&self) -> Latest<T> {
+        let (writer, reader) = latest();
+        *lock(&self.beside) = Some(writer);
+        reader
+    }
+
+    /// Whether who comes late gets the newest value.
+    pub fn keeps(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The newest value, where that is kept.
@@ -94,6 +112,7 @@ impl<T: Clone> Fanout<T> {
     pub fn put(&self, value: T) -> usize {
         self.with(|readers| {
             self.kept.iter().for_each(|kept| *lock(kept) = Some(value.clone()));
+            lock(&self.beside).iter().for_each(|beside| _ = beside.put(value.clone()));
             readers.iter().filter(|reader| reader.put(value.clone()).is_some()).count()
         })
     }
@@ -101,6 +120,7 @@ impl<T: Clone> Fanout<T> {
     /// Ends all readers, once they took what is there.
     pub fn close(&self) {
         self.with(|readers| readers.clear());
+        *lock(&self.beside) = None;
     }
 
     async fn until(&self, ready: impl Fn(&[Writer<T>]) -> bool) {
@@ -173,6 +193,18 @@ mod tests {
         let plain = Fanout::new(false);
         plain.put(1);
         assert_eq!(plain.subscribe().try_next(), None);
+    }
+
+    #[test]
+    fn who_looks_on_is_not_waited_for() {
+        let all = Fanout::new(true);
+        let mut beside = all.beside();
+        assert_eq!(all.readers(), 0);
+        assert_eq!((all.put(1), all.put(2)), (0, 0));
+        block_on(all.until_settled());
+        assert_eq!(beside.next_blocking(), Some(2));
+        all.close();
+        assert_eq!(beside.next_blocking(), None);
     }
 
     #[test]

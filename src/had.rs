@@ -26,8 +26,8 @@ impl Had {
 
     /// The places of a picture's segments that are newer than what is had; from now on they are had.
     pub fn take_all(&mut self, coded: &Coded) -> Vec<usize> {
-        let lacked = |&i: &usize| self.next[i] <= coded.versions[i];
-        let places = (0..coded.head.count).filter(lacked).collect();
+        let mut places = Vec::with_capacity(coded.head.count);
+        places.extend((0..coded.head.count).filter(|&i| self.next[i] <= coded.versions[i]));
         self.next.iter_mut().zip(&*coded.versions).for_each(|(next, version)| *next = (*next).max(version + 1));
         places
     }

@@ -17,6 +17,7 @@ struct Secret {
     stretched: [u8; LENGTH],
     /// Of the word itself, for those who are asked for it.
     tag: [u8; LENGTH],
+    short: bool,
 }
 
 /// Of a pre-shared key, as Noise has it.
@@ -24,7 +25,7 @@ pub const LENGTH: usize = 32;
 /// More than any passphrase; a file of more is not a key.
 pub const LONGEST: usize = 1024;
 /// Whoever records one greeting can try keys on it at home: shorter ones are found soon. SRT asks for as many.
-pub const SHORT: usize = 10;
+const SHORT: usize = 10;
 /// Both ends must come to the same bytes before they have spoken, so the salt can only keep tables that were made for
 /// other programs from being of use.
 const SALT: &[u8] = b"vstream key of a stream, 1";
@@ -36,11 +37,17 @@ impl Key {
         if text.is_empty() || text.len() > LONGEST {
             return Err(format!("a key has 1 to {LONGEST} bytes"));
         }
-        let mut secret = Secret { stretched: [0; LENGTH], tag: [0; LENGTH] };
+        let short = text.len() < SHORT;
+        let mut secret = Secret { stretched: [0; LENGTH], tag: [0; LENGTH], short };
         let made = Argon2::default().hash_password_into(text.as_bytes(), SALT, &mut secret.stretched);
         made.map_err(|error| format!("the key cannot be used: {error}"))?;
         secret.tag = sign(&secret.stretched, text.as_bytes());
         Ok(Key(Arc::new(secret)))
+    }
+
+    /// Whether trying soon finds it.
+    pub fn is_short(&self) -> bool {
+        self.0.short
     }
 
     pub fn bytes(&self) -> &[u8; LENGTH] {

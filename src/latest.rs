@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use event_listener::{Event, listener};
 
+use crate::fanout::CROWD;
 use crate::lock::lock;
 
 /// The reading end. Dropping it closes the slot.
@@ -95,9 +96,14 @@ impl<T> Latest<T> {
         }
     }
 
+    /// Whether so many read from the same fan-out that what is done for each of them has to be little.
+    pub fn is_crowded(&self) -> bool {
+        Arc::strong_count(&self.slot.wanted) > CROWD + 1 // the fan-out's own
+    }
+
     /// Like `next`, for a thread.
     pub fn next_blocking(&mut self) -> Option<T> {
-        smol::block_on(self.next())
+        smol::future::block_on(self.next())
     }
 
     /// The newest value if there is one now.

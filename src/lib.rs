@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod adapt;
+pub mod alarm;
 pub mod assembly;
 pub mod chat;
 pub mod cli;
@@ -41,6 +42,7 @@ pub mod path;
 pub mod picture;
 pub mod playout;
 pub mod publish;
+pub mod pulse;
 pub mod records;
 pub mod report;
 pub mod retry;

@@ -26,6 +26,10 @@ pub trait Tx: Send {
     /// Bits a second that the link is kept to, where it is, and at which the network was seen to pass frames on: for
     /// transports that spread what they send.
     fn pace(&mut self, _kept_to: Option<f64>, _passing: Option<f64>) {}
+    /// Bytes on the wire for each of a frame's, of late.
+    fn overhead(&self) -> f64 {
+        1.0
+    }
     /// Packets that the network lost, and packets sent, since the link began; zeros where losses are not seen.
     fn losses(&self) -> (u64, u64) {
         (0, 0)

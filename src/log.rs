@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, Result};
@@ -42,6 +43,13 @@ pub fn start(level: i8, file: Option<&Path>) -> Result<()> {
     log::set_boxed_logger(Box::new(Logger { level, colour, file })).context("the log was started twice")
 }
 
+/// Whether the file of `--log` could not be written.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+pub fn failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
+}
+
 /// A line of output proper (not a message): stats in a form for programs.
 pub fn plain(line: &str) {
     live().suspend(|| {
@@ -72,9 +80,10 @@ impl Log for Logger {
             let wall = clock::now().unix_micros();
             let mut file = lock(file);
             let written = writeln!(file, "{}.{:06} {prefix}{}", wall / 1_000_000, wall % 1_000_000, record.args());
-            static TOLD: std::sync::Once = std::sync::Once::new();
-            if let Err(error) = written {
-                TOLD.call_once(|| plain(&format!("error: the log cannot be written any more: {error}")));
+            if let Err(error) = written
+                && !FAILED.swap(true, Ordering::Relaxed)
+            {
+                plain(&format!("error: the log cannot be written: {}", crate::fault::plain(&error.to_string())));
             }
         }
     }

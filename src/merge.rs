@@ -2,6 +2,7 @@
 //! adds to it. When one link breaks off in the middle of a frame, another that is at the same one ends it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Merge {
     pub out: Arc<Fanout<Draft>>,
     /// With every-frame: one waits at a time until a frame is wanted.
     turn: smol::lock::Mutex<()>,
+    /// Frames that began, each once.
+    pub begun: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -41,8 +44,6 @@ pub struct Entry {
     pub pen: Option<Pen>,
     /// Said when nobody has anything to do with it any more.
     pub settled: Stop,
-    /// Readers that got it in place of one which they had not taken.
-    pub replaced: usize,
 }
 
 /// What is told of a frame as it begins.
@@ -61,7 +62,8 @@ impl Merge {
     }
 
     pub fn into(out: Fanout<Draft>) -> Merge {
-        Merge { out: Arc::new(out), turn: smol::lock::Mutex::new(()), state: Mutex::default() }
+        let (begun, state) = Default::default();
+        Merge { out: Arc::new(out), turn: smol::lock::Mutex::new(()), begun, state }
     }
 
     pub fn join(&self) -> Feeder<'_> {
@@ -90,13 +92,16 @@ impl Feeder<'_> {
         if let Some(entry) = state.known(begin) {
             return entry; // it came by another link meanwhile
         }
+        merge.begun.fetch_add(1, Ordering::Relaxed);
         let Begin { epoch, seq, captured, error, head } = begin.clone();
-        let (pen, draft) = Draft::begin(epoch, seq, captured, error, head);
+        let (mut pen, draft) = Draft::begin(epoch, seq, captured, error, head);
         let settled = draft.trace().settled;
         state.traces.retain(|trace| !trace.settled.said());
         state.traces.push_back(draft.trace());
-        let replaced = if fine(&draft.head) { merge.out.put(draft) } else { 0 };
-        Entry { pen: Some(pen), settled, replaced }
+        if fine(&draft.head) {
+            pen.give(&merge.out, draft);
+        }
+        Entry { pen: Some(pen), settled }
     }
 }
 
@@ -104,7 +109,7 @@ impl State {
     /// What to do with a frame that is not new: add to it, or wait with others until it is settled.
     fn known(&mut self, begin: &Begin) -> Option<Entry> {
         let newest = self.traces.back()?;
-        let entry = |pen, settled| Some(Entry { pen, settled, replaced: 0 });
+        let entry = |pen, settled| Some(Entry { pen, settled });
         if newest.epoch != begin.epoch {
             let brought = self.feeders.iter().any(|feeder| *lock(feeder) == Some(newest.epoch));
             return if brought { entry(None, settled()) } else { None };

@@ -2,37 +2,59 @@
 //! frame goes, and is kept until the far side has it.
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use async_channel::{Receiver, Sender, bounded};
 use async_io::Timer;
-use bytes::Bytes;
 use event_listener::{Event, listener};
 use smol::future::or;
 
-use crate::adapt::{Burst, Limits, Rate};
+use crate::adapt::{Limits, Rate};
+use crate::alarm::Alarm;
 use crate::clock::{self, Time};
 use crate::draft::{Draft, Part};
 use crate::exchange::{self, Pinging};
 use crate::flow::Flow;
-use crate::frame::Frame;
 use crate::greet::printable;
-use crate::had::Had;
 use crate::latest::Latest;
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
-use crate::message::{Begin, Bye, End as Ended, Message, Runs};
+use crate::message::{Bye, Message};
 use crate::path::Path;
-use crate::runs::{self, Lot};
+use crate::pulse::Pulse;
 use crate::stats::Peer;
 use crate::stop::Stop;
 use crate::word::{self, Talk};
 
-/// Where a link's frames come from, kept over reconnections.
-pub struct Feed {
-    pub frames: Latest<Draft>,
+use sent::Sent;
+
+mod sent;
+
+/// Where frames come from.
+pub trait Frames: Send {
+    /// The next one; none when there will be no more. Who gives up waiting loses nothing.
+    fn next(&mut self) -> impl Future<Output = Option<Draft>> + Send;
+    /// Whether many others get the same.
+    fn is_crowded(&self) -> bool;
+}
+
+impl Frames for Latest<Draft> {
+    async fn next(&mut self) -> Option<Draft> {
+        Latest::next(self).await
+    }
+
+    fn is_crowded(&self) -> bool {
+        Latest::is_crowded(self)
+    }
+}
+
+/// What a link sends and has sent, kept over reconnections.
+pub struct Feed<F = Latest<Draft>> {
+    pub frames: F,
     /// With every-frame: what was sent and not acknowledged, to be sent again on the next link.
     pub held: VecDeque<Draft>,
     pub every: bool,
@@ -61,20 +83,35 @@ struct State {
     changed: Event,
     replies: (Sender<Message>, Receiver<Message>),
     pinging: Mutex<Pinging>,
+    /// Nothing is waited for that the far side says, or not any more.
+    patient: AtomicBool,
+    hurried: Event,
 }
 
 /// Pings that may wait for their answer to be written; a peer that sends more is not served them.
 const REPLIES: usize = 16;
 /// How often a link that may lose frames is asked what became of them, while they leave no room for the next.
 const FATE: Duration = Duration::from_millis(5);
+/// In a crowd, what a link says is heard when its next frame goes: to hear of each word when it comes costs more than to send
+/// the frame. A report is expected when its frame has been on its way for the first; all else is heard after the second.
+const REST: (Duration, Duration) = (Duration::from_millis(8), Duration::from_millis(250));
+/// While these frames go all is heard at once: the far side finds out how its clock differs from ours.
+const AT_ONCE: u64 = 32;
 
 /// Serves one link until it or the stream ends.
-pub async fn publish(link: Link, feed: &mut Feed, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
+pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
+    let _pulse = Pulse::hold();
     let Link { mut tx, mut rx, .. } = link;
     peer.link().rate = Rate::new(feed.limits.clone());
     peer.link().rate.held(tx.holds());
-    let state =
-        State { flow: Mutex::default(), changed: Event::new(), replies: bounded(REPLIES), pinging: Mutex::default() };
+    let state = State {
+        flow: Mutex::default(),
+        changed: Event::new(),
+        replies: bounded(REPLIES),
+        pinging: Mutex::default(),
+        patient: AtomicBool::new(false),
+        hurried: Event::new(),
+    };
     with(&state.flow, |flow| flow.held(tx.holds()));
     let shared = Mutex::new(std::mem::take(&mut feed.held));
     let next = (&mut feed.frames, &feed.over);
@@ -110,16 +147,18 @@ async fn farewell(tx: &mut dyn Tx, rx: &mut dyn Rx, bye: Bye) {
 
 async fn write(
     tx: &mut dyn Tx,
-    (frames, ended): (&mut Latest<Draft>, &Stop),
+    (frames, ended): (&mut impl Frames, &Stop),
     (held, every): (&Mutex<VecDeque<Draft>>, bool),
     (path, talk): (&Path, Option<&Talk>),
     peer: &Arc<Peer>,
     state: &State,
 ) -> Result<End> {
     let mut sent = Sent::default();
-    let mut told = 0;
     let mut again: VecDeque<Draft> = with(held, |held| held.clone());
     let mut over = false;
+    let told = AtomicU64::new(0);
+    let (mut besides, mut ended) = (pin!(besides(path, &told, talk, state)), pin!(ended.heard()));
+    let (mut pings, mut fates, mut payment) = <(Alarm, Alarm, Alarm)>::default();
     loop {
         listener!(state.changed => changed);
         let settled = tx.settled();
@@ -128,13 +167,18 @@ async fn write(
         }
         let lossy = settled.is_some();
         let room = with(&state.flow, |flow| if every { flow.room_for_every() } else { flow.room(clock::now()) });
+        let patient = sent.to_crowd && sent.frames > AT_ONCE && room && !every && !over;
+        if state.patient.swap(patient, Ordering::Relaxed) && !patient {
+            state.hurried.notify(usize::MAX);
+        }
         if over && sent.current.is_none() && with(&state.flow, |flow| flow.is_empty()) {
             return Ok(End::Over);
         }
         enum Next {
             Draft(Option<Draft>),
             Part(Part),
-            Message(Message),
+            Ping(Time),
+            Other(Message),
             Look,
         }
         let resent = !again.is_empty();
@@ -144,22 +188,29 @@ async fn write(
                 None => match again.pop_front() {
                     Some(draft) => Next::Draft(Some(draft)),
                     None if room && !over => {
-                        rest(peer).await;
+                        let now = clock::now();
+                        let wait = peer.link().rate.wait(now); // until what was sent is paid for
+                        payment.until(Some(now + wait)).await;
                         // A guest that comes after the end waits for nothing.
-                        Next::Draft(or(frames.next(), none_after(ended)).await)
+                        let ended = async {
+                            ended.as_mut().await;
+                            None
+                        };
+                        Next::Draft(or(frames.next(), ended).await)
                     }
                     None => std::future::pending().await,
                 },
             }
         };
-        let reply = async { state.replies.1.recv().await.map_or(Next::Look, Next::Message) };
+        let other = async { Next::Other(besides.as_mut().await) };
         let ping = async {
-            let due = with(&state.pinging, |p| p.wait(clock::now()));
-            Timer::after(due).await;
+            let due = with(&state.pinging, |p| p.due());
+            pings.until(Some(due)).await;
             let now = clock::now();
             let clean = with(&state.flow, |flow| flow.is_empty());
             with(&state.pinging, |p| p.asked(now, clean));
-            Next::Message(Message::Ping(now))
+            state.hurried.notify(usize::MAX);
+            Next::Ping(now)
         };
         let change = async {
             changed.await;
@@ -167,155 +218,86 @@ async fn write(
         };
         // What became of datagrams is known sooner than of frames, and of all of them.
         let fate = async {
-            match lossy && !every && (over || !room) {
-                true => _ = Timer::after(FATE).await,
-                false => std::future::pending().await,
-            }
+            let look = lossy && !every && (over || !room);
+            fates.until(look.then(|| clock::now() + FATE)).await;
             Next::Look
         };
         let change = or(change, fate);
-        let way = async { Next::Message(Message::Path(path.newer(&mut told).await)) };
-        let word = async { Next::Message(Message::Word(word::next(talk).await)) };
-        match or(or(reply, ping), or(part, or(change, or(way, word)))).await {
+        match or(or(other, ping), or(part, change)).await {
             Next::Draft(Some(draft)) => {
                 if every && !resent {
                     with(held, |held| held.push_back(draft.clone()));
                 }
+                sent.to_crowd = frames.is_crowded();
                 sent.begin(tx, draft).await?;
-            }
-            Next::Draft(None) => over = true,
-            Next::Part(part) => {
-                if let Some(abandoned) = sent.part(tx, part, peer, state).await? {
-                    with(held, |held| held.retain(|other| !other.is(&abandoned)));
+                if let Some(part) = sent.current.as_mut().and_then(|current| current.draft.take()) {
+                    send(tx, &mut sent, part, held, (peer, state)).await?;
                 }
             }
-            Next::Message(message) => tx.send(exchange::stamped(message)).await?,
+            Next::Draft(None) => over = true,
+            Next::Part(part) => send(tx, &mut sent, part, held, (peer, state)).await?,
+            Next::Ping(now) => tx.send(Message::Ping(now)).await?,
+            Next::Other(message) => {
+                besides.set(self::besides(path, &told, talk, state));
+                tx.send(exchange::stamped(message)).await?;
+            }
             Next::Look => {}
         }
     }
 }
 
-/// Waits until what was sent is paid for.
-async fn rest(peer: &Peer) {
-    let wait = peer.link().rate.wait(clock::now());
-    if !wait.is_zero() {
-        Timer::after(wait).await;
+async fn send(
+    tx: &mut dyn Tx,
+    sent: &mut Sent,
+    part: Part,
+    held: &Mutex<VecDeque<Draft>>,
+    (peer, state): (&Arc<Peer>, &State),
+) -> Result<()> {
+    if let Some(abandoned) = sent.part(tx, part, peer, state).await? {
+        with(held, |held| held.retain(|other| !other.is(&abandoned)));
     }
+    Ok(())
 }
 
-async fn none_after(ended: &Stop) -> Option<Draft> {
-    ended.heard().await;
-    None
-}
-
-/// What went onto a link.
-#[derive(Default)]
-struct Sent {
-    frames: u64,
-    /// What the far side has, or will have before anything that is sent after it.
-    had: Option<Had>,
-    /// The sequence number of the last frame.
-    last: Option<u64>,
-    current: Option<Current>,
-}
-
-/// A frame on its way.
-struct Current {
-    draft: Draft,
-    begun: Time,
-    bytes: usize,
-    /// Nothing of it was there before.
-    whole: bool,
-    /// Its last part is sent since then; for so long, in all, the next one was waited for.
-    idle: Option<Time>,
-    waited: Duration,
-}
-
-impl Current {
-    /// Sends segments, in their form on the wire.
-    async fn send(&mut self, tx: &mut dyn Tx, bodies: &[Bytes]) -> Result<()> {
-        for body in bodies {
-            self.bytes += body.len();
-            let Draft { epoch, ref head, .. } = self.draft;
-            tx.send(Message::Runs(Runs { epoch, since: head.since, body: body.clone() })).await?;
+/// The next message besides frames and pings.
+async fn besides(path: &Path, told: &AtomicU64, talk: Option<&Talk>, state: &State) -> Message {
+    let reply = async {
+        match state.replies.1.recv().await {
+            Ok(reply) => reply,
+            Err(_) => std::future::pending().await, // the reading half has gone
         }
-        Ok(())
-    }
+    };
+    let way = async {
+        let mut seen = told.load(Ordering::Relaxed);
+        let hops = path.newer(&mut seen).await;
+        told.store(seen, Ordering::Relaxed);
+        Message::Path(hops)
+    };
+    let word = async { Message::Word(word::next(talk).await) };
+    or(reply, or(way, word)).await
 }
 
-impl Sent {
-    async fn begin(&mut self, tx: &mut dyn Tx, draft: Draft) -> Result<()> {
-        let Draft { epoch, seq, captured, error, ref head, .. } = draft;
-        let lost = tx.lost();
-        self.had.iter_mut().for_each(|had| had.lose(&lost));
-        let known = self.had.as_ref().is_some_and(|had| had.fits(epoch, head));
-        if !known {
-            self.had = Some(Had::nothing(epoch, head.clone()));
+/// Where nothing is waited for: until it is time to hear of the far side again.
+async fn rest(alarm: &mut Alarm, heard: Time, state: &State) {
+    loop {
+        listener!(state.hurried => hurried);
+        if !state.patient.load(Ordering::Relaxed) || with(&state.pinging, |p| p.is_open()) {
+            return;
         }
-        let head = (!known).then(|| (**head).clone());
-        let bytes = head.as_ref().map_or(0, |head| head.header.len());
-        let (begun, whole, idle, waited) = (clock::now(), !known, None, Duration::ZERO);
-        self.current = Some(Current { draft, begun, bytes, whole, idle, waited });
-        tx.send(Message::Begin(Begin { number: self.frames, epoch, seq, captured, error, head })).await
-    }
-
-    /// Sends what the far side lacks of what the frame grew by; gives it back if that was its end without an end.
-    async fn part(&mut self, tx: &mut dyn Tx, part: Part, peer: &Arc<Peer>, state: &State) -> Result<Option<Draft>> {
-        let (Some(current), Some(had)) = (&mut self.current, &mut self.had) else { return Ok(None) };
-        let now = clock::now();
-        match current.idle {
-            Some(since) => current.waited += now.since(since),
-            None => peer.link().rate.begun(self.frames, now),
-        }
-        match &part {
-            Part::Lots(lots) => {
-                for Lot { segments, body } in lots {
-                    match had.take_whole(segments) {
-                        true => current.send(tx, std::slice::from_ref(body)).await?,
-                        false => current.send(tx, &runs::bodies(&had.take(segments.to_vec()))).await?,
-                    }
-                }
-            }
-            Part::Ended(frame) => {
-                let lacked = had.take_all(&frame.coded);
-                let rest = current.draft.rest(frame, lacked);
-                current.send(tx, &rest).await?;
-            }
-            Part::Abandoned => {}
-        }
-        match part {
-            Part::Lots(_) => {
-                if !current.draft.has_ended() {
-                    tx.flush().await?;
-                }
-                current.idle = Some(clock::now());
-                Ok(None)
-            }
-            Part::Ended(frame) => self.end(tx, &frame, peer, state).await.map(|()| None),
-            Part::Abandoned => Ok(self.current.take().map(|current| current.draft)),
+        let rested = async {
+            let expected =
+                || with(&state.flow, |flow| flow.oldest().is_some_and(|sent| clock::now().since(sent) > REST.0));
+            alarm.at_most_until((heard + REST.1 / 2).rounded_up(REST.1), expected).await;
+            true
+        };
+        let hurried = async {
+            hurried.await;
+            false
+        };
+        if or(rested, hurried).await {
+            return;
         }
     }
-
-    async fn end(&mut self, tx: &mut dyn Tx, frame: &Frame, peer: &Arc<Peer>, state: &State) -> Result<()> {
-        let Some(Current { begun, bytes, whole, waited, .. }) = self.current.take() else { return Ok(()) };
-        with(&state.flow, |flow| flow.sent(self.frames, begun, bytes));
-        spend(tx, &mut peer.link().rate, Burst { bytes, whole, waited });
-        tx.send(Message::End(Ended { number: self.frames, state: frame.coded.state() })).await?;
-        let mut link = peer.link();
-        link.meter.add(clock::now(), bytes);
-        link.sent = Some(frame.seq);
-        link.slow += self.last.map_or(0, |last| frame.seq.saturating_sub(last + 1));
-        self.frames += 1;
-        self.last = Some(frame.seq);
-        Ok(())
-    }
-}
-
-/// Counts a frame into the link's rate, and tells the transport what is known of it.
-fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
-    rate.sent(clock::now(), frame);
-    rate.lost(tx.losses());
-    tx.pace(rate.budget(), rate.passing());
 }
 
 /// Reads until the far side leaves; its reason.
@@ -326,14 +308,20 @@ async fn read(
     peer: &Arc<Peer>,
     state: &State,
 ) -> Result<String> {
+    let (mut alarm, mut heard) = (Alarm::default(), clock::now());
     loop {
-        match rx.recv().await? {
+        rest(&mut alarm, heard, state).await;
+        let message = rx.recv().await?;
+        heard = clock::now();
+        match message {
             None => bail!("the connection was closed"),
             Some(Message::Report(report)) => {
                 peer.link().rate.reported(&report, clock::now());
                 let settled = with(&state.flow, |flow| flow.acknowledged(report.acknowledged));
                 with(held, |held| held.drain(..settled.min(held.len())).for_each(drop));
-                state.changed.notify(usize::MAX);
+                if !state.patient.load(Ordering::Relaxed) {
+                    state.changed.notify(usize::MAX);
+                }
             }
             Some(Message::Ping(sent)) => {
                 let _ = state.replies.0.try_send(exchange::answer(sent)); // a flood of pings is not answered

@@ -1,12 +1,15 @@
 //! Who has joined a coordinator, and who gets the stream from whom: a tree under the source in which everybody has at
 //! most so many below; with one it is a chain. No links here: a coordinator tells what this decides.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Time;
 use crate::endpoint::{self, Endpoint};
 use crate::greet::printable;
-use crate::path::{self, Added, HOPS_MAX};
-use crate::stats::Line;
+use crate::path::{Added, HOPS_MAX};
+use crate::stats::{Line, SENDER};
 use crate::stop::Stop;
 
 /// More than a network of people has; each costs the coordinator a link.
@@ -29,6 +32,9 @@ pub struct Order {
 pub struct Status {
     /// Its link to where it was told to get the stream stands.
     pub ready: bool,
+    /// Where that is, as the order said: it may have been told of another place meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// The name of the peer that the stream comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -41,6 +47,11 @@ pub struct Status {
     pub latency_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_ms: Option<f64>,
+    /// What the way from `from` adds to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added_err_ms: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +78,33 @@ struct Seat {
     key: u64,
     member: Member,
     status: Status,
+    /// Since when its link to the one above does not stand.
+    apart: Option<Time>,
+    /// It could not reach the one above, and gets the stream from the source itself.
+    direct: bool,
+}
+
+/// Whoever cannot reach the one above for so long gets the stream from the source itself. Peers that change their places
+/// need less.
+const APART: Duration = Duration::from_secs(4);
+
+/// What a peer's word for how it does leads to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// Its link to the one above has broken, who may be dead.
+    pub broke: bool,
+    /// It gets the stream from the source from now on, as it cannot reach this one.
+    pub unreached: Option<String>,
+}
+
+/// A peer's name as it was given, or why it is none: the source has one of its own.
+pub fn check_peer(name: &str) -> Result<String, String> {
+    match endpoint::check_name(name) {
+        Ok(name) if name == SENDER => Err(format!("{SENDER} is the source's name: choose another")),
+        // Scripts name folders by it, and a program takes `-x` for a flag.
+        Ok(name) if !name.starts_with('-') => Ok(name),
+        _ => Err("it takes 1 to 32 of letters, digits, - _ and ., not dots alone, and no - first".to_string()),
+    }
 }
 
 impl Roster {
@@ -77,10 +115,7 @@ impl Roster {
     /// Takes a peer as the last, or back to its place if it is the process that holds its name; the key of its link.
     /// Errors: why not.
     pub fn join(&mut self, member: Member) -> Result<u64, String> {
-        endpoint::check_name(&member.name).map_err(|_| {
-            let name = printable(&member.name);
-            format!("`{name}` is not a peer's name: 1 to 32 of letters, digits, - _ and .")
-        })?;
+        check_peer(&member.name).map_err(|why| format!("`{}` is not a peer's name: {why}", printable(&member.name)))?;
         let (key, status) = (self.joined, Status::default());
         if let Some(seat) = self.seats.iter_mut().find(|seat| seat.member.name == member.name) {
             if seat.member.instance != member.instance {
@@ -88,7 +123,7 @@ impl Roster {
                 return Err(format!("the name {name} is taken, by {holder}: choose another with --peer"));
             }
             seat.member.leave.say();
-            *seat = Seat { key, member, status };
+            *seat = Seat { key, member, status, apart: None, direct: false };
         } else {
             // The source is the first hop.
             if self.seats.len() >= MEMBERS_MAX || self.depth(self.seats.len()) >= HOPS_MAX - 1 {
@@ -97,7 +132,7 @@ impl Roster {
                     "{many} peers have joined, and one more is too far from the source: raise --fanout"
                 ));
             }
-            self.seats.push(Seat { key, member, status });
+            self.seats.push(Seat { key, member, status, apart: None, direct: false });
         }
         self.joined += 1;
         Ok(key)
@@ -117,8 +152,7 @@ impl Roster {
     /// What the peer of this link is to do; none if it has left or joined again.
     pub fn order(&self, key: u64) -> Option<Order> {
         let place = self.place(key)?;
-        let from = self.above(place).map(|above| self.seats[above].member.address.to_string());
-        Some(Order { from, heirs: self.below(place + 1) })
+        Some(Order { from: self.from(place), heirs: self.below(place + 1) })
     }
 
     /// Peers that get the stream from the source itself.
@@ -126,16 +160,42 @@ impl Roster {
         self.below(0)
     }
 
+    /// Whether another process has this name.
+    pub fn is_taken(&self, name: &str, instance: u64) -> bool {
+        self.seats.iter().any(|seat| seat.member.name == name && seat.member.instance != instance)
+    }
+
     /// Takes a peer's word for how it does.
-    pub fn tell(&mut self, key: u64, status: Status) {
-        let Some(place) = self.place(key) else { return };
+    pub fn tell(&mut self, key: u64, status: Status, now: Time) -> Told {
+        let Some(place) = self.place(key) else { return Told::default() };
+        let above = self.above(place);
+        let seat = &mut self.seats[place];
         let from = status.from.as_deref().map(printable);
-        self.seats[place].status = Status { from, ..status };
+        let broke = seat.status.ready && !status.ready;
+        seat.status = Status { from, ..status };
+        let ready = self.is_ready(place);
+        let seat = &mut self.seats[place];
+        seat.apart = if ready { None } else { seat.apart.or(Some(now)) };
+        let Some(above) = above.filter(|_| seat.apart.is_some_and(|since| now.since(since) >= APART)) else {
+            return Told { broke, unreached: None };
+        };
+        (seat.direct, seat.apart) = (true, None);
+        Told { broke, unreached: Some(self.seats[above].member.name.clone()) }
+    }
+
+    /// Whose link this is.
+    pub fn name(&self, key: u64) -> Option<&str> {
+        Some(&self.seats[self.place(key)?].member.name)
     }
 
     /// Peers whose way to the source stands.
     pub fn ready(&self) -> usize {
-        self.seats.iter().filter(|seat| seat.status.ready).count()
+        (0..self.seats.len()).filter(|&place| self.is_ready(place)).count()
+    }
+
+    fn is_ready(&self, place: usize) -> bool {
+        let status = &self.seats[place].status;
+        status.ready && status.at == self.from(place)
     }
 
     pub fn len(&self) -> usize {
@@ -170,14 +230,14 @@ impl Roster {
 
     /// What the way from the peer above adds.
     fn added(&self, place: usize) -> Added {
-        let figures = |place: usize| (self.seats[place].status.latency_ms, self.seats[place].status.error_ms);
-        let upstream = self.seats[place].status.from.clone().unwrap_or_default();
-        let before = match self.above(place) {
-            None => (Some(0.0), None),
-            Some(above) if self.seats[above].member.name == upstream => figures(above),
-            Some(_) => (None, None), // it is on its way from one to another
-        };
-        path::added(upstream, before, figures(place))
+        let status = &self.seats[place].status;
+        let upstream = status.from.clone().unwrap_or_default();
+        Added { upstream, added_ms: status.added_ms, added_err_ms: status.added_err_ms }
+    }
+
+    /// The address where this place gets the stream; none is the coordinator itself.
+    fn from(&self, place: usize) -> Option<String> {
+        self.above(place).map(|above| self.seats[above].member.address.to_string())
     }
 
     fn place(&self, key: u64) -> Option<usize> {
@@ -186,12 +246,13 @@ impl Roster {
 
     /// Who gives the stream to this place; none is the source.
     fn above(&self, place: usize) -> Option<usize> {
-        (place / self.fanout).checked_sub(1)
+        let direct = self.seats.get(place).is_some_and(|seat| seat.direct);
+        (place / self.fanout).checked_sub(1).filter(|_| !direct)
     }
 
     /// How many get it from this place, counted from 1; 0 is the source.
     fn below(&self, place: usize) -> usize {
-        self.seats.len().saturating_sub(place * self.fanout).min(self.fanout)
+        (0..self.seats.len()).filter(|&other| self.above(other) == place.checked_sub(1)).count()
     }
 
     /// Hops from the source to this place, less one.

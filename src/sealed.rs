@@ -44,7 +44,7 @@ where
 
 fn whole(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: String) -> Link {
     let (reader, writer) = split(stream);
-    let rx = StreamRx(BufReader::with_capacity(READ, reader));
+    let rx = StreamRx::new(BufReader::with_capacity(READ, reader));
     let tx = StreamTx::new(BufWriter::with_capacity(WRITTEN, writer));
     Link { tx: Box::new(tx), rx: Box::new(rx), peer }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 
 use crate::frame::BYTES_MAX;
+use crate::runs::Shared;
 
 /// Segments of the largest picture: 64 megapixels in tiles of 2048, rounded up.
 pub const SEGMENTS_MAX: usize = 1 << 16;
@@ -65,6 +66,7 @@ pub struct Coded {
     ends: Arc<[usize]>,
     /// Of each segment: the sequence number of the frame that last changed its bytes.
     pub versions: Arc<[u64]>,
+    pub shared: Arc<Shared>,
 }
 
 /// A segment on its way: its place, its version, its bytes.
@@ -74,13 +76,15 @@ impl Coded {
     /// A picture of one segment.
     pub fn whole(bytes: Bytes, version: u64) -> Coded {
         let head = Head { form: Form::Whole, since: version, header: Bytes::new(), count: 1 };
-        Coded { ends: [bytes.len()].into(), versions: [version].into(), head: head.into(), bytes }
+        let shared = Arc::default();
+        Coded { ends: [bytes.len()].into(), versions: [version].into(), head: head.into(), bytes, shared }
     }
 
     /// Bytes of which each segment's end is known, all of them new.
     pub fn new(form: Form, bytes: Bytes, header: usize, ends: Vec<usize>, version: u64) -> Coded {
         let head = Head { form, since: version, header: bytes.slice(..header), count: ends.len() };
-        Coded { versions: vec![version; ends.len()].into(), head: head.into(), ends: ends.into(), bytes }
+        let (versions, shared) = (vec![version; ends.len()].into(), Arc::default());
+        Coded { versions, head: head.into(), ends: ends.into(), bytes, shared }
     }
 
     /// What came without versions gets them from its predecessor: segments of the same bytes keep theirs.
@@ -91,7 +95,7 @@ impl Coded {
         }
         let version = |i| if self.segment(i) == before.segment(i) { before.versions[i] } else { self.versions[i] };
         let versions = (0..self.versions.len()).map(version).collect();
-        Coded { versions, head: before.head.clone(), ..self }
+        Coded { versions, head: before.head.clone(), shared: Arc::default(), ..self }
     }
 
     pub fn segment(&self, index: usize) -> &[u8] {
@@ -113,7 +117,8 @@ impl Coded {
 
     /// A number by which two ends of a link see that they have the same versions (FNV-1a over whole words).
     pub fn state(&self) -> u64 {
-        self.versions.iter().fold(0xCBF2_9CE4_8422_2325, |sum, version| (sum ^ version).wrapping_mul(0x100_0000_01B3))
+        let add = |sum: u64, version: &u64| (sum ^ version).wrapping_mul(0x100_0000_01B3);
+        *self.shared.state.get_or_init(|| self.versions.iter().fold(0xCBF2_9CE4_8422_2325, add))
     }
 
     fn start(&self, index: usize) -> usize {
@@ -167,7 +172,8 @@ pub fn splice<B: AsRef<[u8]>>(old: Option<&Coded>, head: &Arc<Head>, news: &[Seg
     }
     keep(head.count, &mut bytes, &mut ends, &mut versions)?;
     ensure!(bytes.len() <= BYTES_MAX, "a picture of {} bytes is over the limit", bytes.len());
-    Ok(Coded { bytes: bytes.into(), head: head.clone(), ends: ends.into(), versions: versions.into() })
+    let (ends, versions, shared) = (ends.into(), versions.into(), Arc::default());
+    Ok(Coded { bytes: bytes.into(), head: head.clone(), ends, versions, shared })
 }
 
 #[cfg(test)]
@@ -225,6 +231,7 @@ mod tests {
         let first = picture(&[0, 0, 0]);
         let mut second = picture(&[0, 1, 0]);
         second.versions = [9, 9, 9].into();
+        second.shared = Arc::default();
         let second = second.after(&first);
         assert_eq!(&second.versions[..], [0, 9, 0]);
         let other = Coded::whole(second.bytes.clone(), 11);

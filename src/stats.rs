@@ -1,5 +1,6 @@
 //! The figures: who counts what, and one line of it a second in the form the user asked for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -80,6 +81,9 @@ pub type Lines = Box<dyn FnMut(Line, Time) -> Vec<Line> + Send>;
 /// Gives lines besides those of the peers.
 pub type More = Box<dyn Fn(&Line) -> Vec<Line> + Send>;
 
+/// Tells what the way from the peer before adds, by the line of that peer.
+pub type OfHop = Box<dyn Fn(&Line) -> Option<Added> + Send>;
+
 /// What a role counts: the whole, and one entry for each peer.
 pub struct Board {
     role: &'static str,
@@ -88,6 +92,9 @@ pub struct Board {
     peers: Mutex<Vec<Arc<Peer>>>,
     other: Mutex<Option<Lines>>,
     more: Mutex<Option<More>>,
+    hop: Mutex<Option<OfHop>>,
+    /// Frames that have come, each once though several links bring it.
+    once: Mutex<Option<Arc<AtomicU64>>>,
     /// Who looks on over HTTP: no peers of the stream, so they have no lines of their own.
     viewers: Mutex<Vec<Arc<Peer>>>,
 }
@@ -123,8 +130,6 @@ pub struct Whole {
     /// Frames a source gave, and how many it has in all.
     pub position: u64,
     pub length: Option<u64>,
-    /// What the way from the peer before adds.
-    pub hop: Option<Added>,
     /// What peers that left had counted: frames, bytes, drops, losses.
     past: (u64, u64, u64, u64),
     /// Sum and count of their latencies, and the newest error bound.
@@ -143,8 +148,8 @@ const WAITING: u64 = 3;
 
 impl Board {
     pub fn new(role: &'static str) -> Arc<Board> {
-        let (whole, peers, viewers, other, more) = Default::default();
-        Arc::new(Board { role, started: clock::now(), whole, peers, viewers, other, more })
+        let (whole, peers, viewers, other, more, hop, once) = Default::default();
+        Arc::new(Board { role, started: clock::now(), whole, peers, viewers, other, more, hop, once })
     }
 
     pub fn whole(&self) -> MutexGuard<'_, Whole> {
@@ -158,7 +163,16 @@ impl Board {
     }
 
     pub fn join(&self, name: &str) -> Arc<Peer> {
-        let peer = Arc::new(Peer::new(name));
+        self.enter(Peer::new(name))
+    }
+
+    /// One who gets the stream from here. What a relay passes on has been counted when it came.
+    pub fn serve(&self, name: &str) -> Arc<Peer> {
+        self.enter(Peer::new(name).counted_elsewhere(self.role != SENDER))
+    }
+
+    fn enter(&self, peer: Peer) -> Arc<Peer> {
+        let peer = Arc::new(peer);
         lock(&self.peers).push(peer.clone());
         peer
     }
@@ -184,11 +198,13 @@ impl Board {
         lock(&self.peers).retain(|p| !Arc::ptr_eq(p, peer));
         let link = peer.link();
         let mut whole = self.whole();
-        whole.past.0 += link.meter.frames;
-        whole.past.1 += link.meter.bytes;
+        if !peer.again {
+            whole.past.0 += link.meter.frames;
+            whole.past.1 += link.meter.bytes;
+        }
         whole.past.2 += link.slow;
         whole.past.3 += link.lost;
-        whole.recovered = sum(whole.recovered, link.recovered);
+        whole.recovered = Recovered::sum(whole.recovered, link.recovered);
         whole.dropped.corrupt += link.refused;
         add(&mut whole.past_stale, link.stale_pct.whole());
         add(&mut whole.past_latency, link.latency_ms.whole());
@@ -216,6 +232,20 @@ impl Board {
         *lock(&self.more) = Some(lines);
     }
 
+    /// Lines of a hop tell what it adds.
+    pub fn count_hop(&self, hop: OfHop) {
+        *lock(&self.hop) = Some(hop);
+    }
+
+    /// Totals have no more frames than these.
+    pub fn count_once(&self, frames: &Arc<AtomicU64>) {
+        *lock(&self.once) = Some(frames.clone());
+    }
+
+    fn came_once(&self) -> u64 {
+        lock(&self.once).as_ref().map_or(u64::MAX, |frames| frames.load(Ordering::Relaxed))
+    }
+
     /// One line for each peer, or one without where there is none, and those of `count_more`.
     pub fn lines(&self, now: Time) -> Vec<Line> {
         if let Some(other) = &mut *lock(&self.other) {
@@ -232,14 +262,14 @@ impl Board {
         let mut base = self.base(now);
         if peers.is_empty() {
             let whole = self.whole();
-            (base.frames, base.bytes) = (Some(whole.past.0), whole.past.1);
+            (base.frames, base.bytes) = (Some(whole.past.0.min(self.came_once())), whole.past.1);
             base.fps = Some(0.0);
             return vec![base];
         }
         let (position, _) = self.progress();
         let line = |peer: &Arc<Peer>| {
             let mut line = with_peer(base.clone(), peer, now);
-            line.hop = self.whole().hop.clone().filter(|_| line.latency_ms.is_some());
+            line.hop = lock(&self.hop).as_ref().filter(|_| line.latency_ms.is_some()).and_then(|hop| hop(&line));
             let newest = peer.link().sent;
             line.dropped.slow += newest.map_or(0, |sent| position.saturating_sub(sent + 1).saturating_sub(WAITING));
             line
@@ -268,16 +298,19 @@ impl Board {
         drop(whole);
         for peer in peers {
             let link = peer.link();
-            frames += link.meter.frames;
-            line.bytes += link.meter.bytes;
+            if !peer.again {
+                frames += link.meter.frames;
+                line.bytes += link.meter.bytes;
+            }
             line.dropped.slow += link.slow;
             lost += link.lost;
-            recovered = sum(recovered, link.recovered);
+            recovered = Recovered::sum(recovered, link.recovered);
             line.dropped.corrupt += link.refused;
             add(&mut stale, link.stale_pct.whole());
             add(&mut latency, link.latency_ms.whole());
             error = link.latency_error.or(error);
         }
+        frames = frames.min(self.came_once());
         (line.stale_pct, line.recovered) = (mean(stale), recovered);
         line.latency_ms = mean(latency);
         line.latency_err_ms = line.latency_ms.and(error).map(millis);
@@ -336,11 +369,6 @@ fn with_peer(mut line: Line, peer: &Peer, now: Time) -> Line {
     line.lost = Some(link.lost);
     line.lost_pct = Some(percentage(link.lost, link.meter.frames));
     line
-}
-
-fn sum(one: Option<Recovered>, other: Option<Recovered>) -> Option<Recovered> {
-    let both = one.into_iter().chain(other);
-    both.reduce(|a, b| Recovered { fec: a.fec + b.fec, resend: a.resend + b.resend })
 }
 
 fn add(to: &mut (f64, u64), more: (f64, u64)) {

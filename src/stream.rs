@@ -1,17 +1,17 @@
 //! Messages over any stream of bytes: what tcp and tls share.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use async_io::Timer;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use smol::future::or;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::alarm::Alarm;
+use crate::clock;
 use crate::link::{Rx, Tx};
 use crate::message::{Message, NoHello, PREFIX};
 
@@ -32,7 +32,10 @@ pub struct StreamTx<W> {
     bytes: usize,
 }
 
-pub struct StreamRx<R>(pub R);
+pub struct StreamRx<R> {
+    stream: R,
+    silence: Alarm,
+}
 
 impl<W: AsyncWrite + Unpin> StreamTx<W> {
     /// On a stream that takes several buffers at once.
@@ -111,11 +114,15 @@ impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
 
     async fn drain(&mut self) {
         let mut sink = [0; 4096];
-        while soon(self.0.read(&mut sink)).await.is_ok_and(|n| n > 0) {}
+        while self.soon(&mut sink).await.is_ok_and(|n| n > 0) {}
     }
 }
 
 impl<R: AsyncRead + Send + Unpin> StreamRx<R> {
+    pub fn new(stream: R) -> StreamRx<R> {
+        StreamRx { stream, silence: Alarm::default() }
+    }
+
     async fn rest(&mut self, prefix: [u8; PREFIX]) -> Result<Message> {
         let length = Message::length(prefix)?;
         let mut payload = Vec::with_capacity(length.min(TRUST));
@@ -132,7 +139,7 @@ impl<R: AsyncRead + Send + Unpin> StreamRx<R> {
     async fn fill(&mut self, mut out: &mut [u8]) -> Result<bool> {
         let whole = out.len();
         while !out.is_empty() {
-            let n = soon(self.0.read(out)).await?;
+            let n = self.soon(out).await?;
             if n == 0 && out.len() == whole {
                 return Ok(false);
             }
@@ -143,12 +150,12 @@ impl<R: AsyncRead + Send + Unpin> StreamRx<R> {
         }
         Ok(true)
     }
-}
 
-async fn soon(read: impl Future<Output = io::Result<usize>>) -> Result<usize> {
-    let silence = async {
-        Timer::after(SILENCE).await;
-        Err(io::Error::new(ErrorKind::TimedOut, format!("nothing came for {} s", SILENCE.as_secs())))
-    };
-    or(read, silence).await.context("the connection was lost")
+    async fn soon(&mut self, out: &mut [u8]) -> Result<usize> {
+        let silence = async {
+            self.silence.until(Some(clock::now() + SILENCE)).await;
+            Err(io::Error::new(ErrorKind::TimedOut, format!("nothing came for {} s", SILENCE.as_secs())))
+        };
+        or(self.stream.read(out), silence).await.context("the connection was lost")
+    }
 }

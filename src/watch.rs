@@ -9,6 +9,7 @@ use async_channel::{Receiver, Sender, bounded};
 use async_io::Timer;
 use smol::future::or;
 
+use crate::alarm::Alarm;
 use crate::assembly::Assembly;
 use crate::clock::{self, Time};
 use crate::exchange::{self, Pinging};
@@ -19,6 +20,7 @@ use crate::lock::lock;
 use crate::merge::{self, Entry, Merge};
 use crate::message::{Begin, Bye, End as Ended, Message, Report};
 use crate::path::Path;
+use crate::pulse::Pulse;
 use crate::segments::{Form, Head};
 use crate::stats::{Peer, Recovered};
 use crate::stop::Stop;
@@ -50,6 +52,7 @@ pub async fn watch(
     talk: Option<&Talk>,
     fine: impl Fn(&Head, &[u8]) -> bool + Send + Sync,
 ) -> Result<End> {
+    let _pulse = Pulse::hold();
     let Link { mut tx, mut rx, .. } = link;
     let outgoing = bounded(OUTGOING);
     let pinging = Mutex::default();
@@ -91,10 +94,11 @@ async fn write(
 ) -> Result<End> {
     // Reports in their order, each when it is time.
     let mut reports: VecDeque<(Report, Stop)> = VecDeque::new();
+    let mut alarm = Alarm::default();
     loop {
-        let due = lock(pinging).wait(clock::now());
+        let due = lock(pinging).due();
         let ping = async {
-            Timer::after(due).await;
+            alarm.until(Some(due)).await;
             let now = clock::now();
             lock(pinging).asked(now, true);
             Some(Outgoing::Message(Message::Ping(now)))
@@ -140,10 +144,12 @@ async fn read(
     let mut assembly = Assembly::default();
     let (mut expected, mut crossed, mut began) = (0, 0, clock::now());
     let mut making: Option<(Entry, merge::Begin)> = None;
+    let alive = || *peer.link().heard.get_or_insert(0) += 1;
     loop {
         match rx.recv().await? {
             None => bail!("the connection was closed"),
             Some(Message::Begin(begin)) => {
+                alive();
                 began = clock::now();
                 drop(making.take()); // what was begun before is abandoned, or this link's part in it
                 crossed = begin.head.as_ref().map_or(0, |head| head.header.len());
@@ -152,13 +158,12 @@ async fn read(
                 let (captured, error) = here(captured, error, peer);
                 let begin = merge::Begin { epoch, seq, captured, error, head };
                 let entry = feeder.begin(&begin, |head| head.form == Form::Whole || fine(head, &[])).await;
-                peer.link().slow += entry.replaced as u64;
                 making = Some((entry, begin));
             }
             Some(Message::Runs(runs)) => {
                 crossed += runs.body.len();
                 let lots = assembly.runs(runs)?;
-                if let Some((Entry { pen: Some(pen), .. }, _)) = &making {
+                if let Some((Entry { pen: Some(pen), .. }, _)) = &mut making {
                     pen.add(lots);
                 }
             }
@@ -181,7 +186,9 @@ async fn read(
                     outgoing.send(Outgoing::Message(Message::Report(report))).await?;
                     continue;
                 };
-                count(peer, &frame, crossed, number - expected, arrived);
+                if let Some(latency_ms) = count(peer, &frame, crossed, number - expected, arrived) {
+                    path.came(frame.seq, latency_ms);
+                }
                 repaired(peer, rx.repaired(), 100.0 * stale as f64 / frame.coded.head.count as f64, arrived);
                 expected = number.saturating_add(1);
                 let Some((entry, begin)) = making.take() else { bail!("frame {number} ended without a beginning") };
@@ -189,7 +196,7 @@ async fn read(
                     let merge::Begin { captured, error, .. } = begin;
                     let frame = Frame { captured, error, ..frame };
                     if frame.coded.head.form != Form::Whole || fine(&frame.coded.head, &frame.coded.bytes) {
-                        pen.end(frame);
+                        peer.link().slow += pen.end(frame) as u64;
                     }
                 }
                 let message = match into.out.is_every() {
@@ -198,7 +205,10 @@ async fn read(
                 };
                 outgoing.send(message).await?;
             }
-            Some(Message::Ping(sent)) => outgoing.send(Outgoing::Message(exchange::answer(sent))).await?,
+            Some(Message::Ping(sent)) => {
+                alive();
+                outgoing.send(Outgoing::Message(exchange::answer(sent))).await?;
+            }
             Some(Message::Pong(pong)) => {
                 if let Some((exchange, _)) = lock(pinging).answered(&pong, clock::now()) {
                     peer.link().offset.add(exchange);
@@ -213,16 +223,17 @@ async fn read(
     }
 }
 
-/// `crossed`: bytes that the frame took on the wire.
-fn count(peer: &Arc<Peer>, frame: &Frame, crossed: usize, gap: u64, arrived: Time) {
+/// `crossed`: bytes that the frame took on the wire. Milliseconds since its capture, once that is known.
+fn count(peer: &Arc<Peer>, frame: &Frame, crossed: usize, gap: u64, arrived: Time) -> Option<f64> {
     let mut link = peer.link();
     link.meter.add(arrived, crossed);
     link.lost += gap;
-    if let Some(best) = link.offset.best() {
-        let captured = frame.captured.shifted(-best.offset);
-        link.latency_ms.add(arrived, arrived.since(captured).as_secs_f64() * 1000.0);
-        link.latency_error = Some(best.rtt / 2 + frame.error);
-    }
+    let best = link.offset.best()?;
+    let captured = frame.captured.shifted(-best.offset);
+    let latency_ms = arrived.since(captured).as_secs_f64() * 1000.0;
+    link.latency_ms.add(arrived, latency_ms);
+    link.latency_error = Some(best.rtt / 2 + frame.error);
+    Some(latency_ms)
 }
 
 /// What the link repaired so far, and the share of the frame that it could not.

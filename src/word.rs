@@ -57,6 +57,13 @@ pub enum Word {
     At(At),
     /// What there is to watch, once a second to those who look for something.
     Hall(Hall),
+    // Both.
+    /// The picture of a video: asked for by the video's name; told as a JPEG in base64, empty where there is none.
+    Poster {
+        name: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        jpeg: String,
+    },
     /// From another version.
     #[serde(other)]
     Unknown,

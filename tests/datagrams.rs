@@ -50,7 +50,7 @@ fn on_a_clean_network_everything_arrives_at_once() {
     let (rig, good) = film("delay=20ms", Duration::ZERO, 60, Duration::from_millis(35));
     assert_eq!(good, 1.0);
     assert_eq!(rig.watcher.repaired(), Repaired::default());
-    assert!(overhead(&rig, 60) < 0.10, "{}", overhead(&rig, 60));
+    assert!(overhead(&rig, 60) < 0.13, "{}", overhead(&rig, 60)); // padding and one parity, headers among it
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn at_the_speed_of_the_network(rig: &mut Rig, count: u64, tiles: usize, apart: D
     for number in 0..count {
         rate.begun(number, rig.now);
         rig.frame(number, &(0..tiles).collect::<Vec<_>>(), 200, tiles);
-        rate.sent(rig.now, Burst { bytes: tiles * 200, ..Burst::default() });
+        rate.sent(rig.now, Burst { bytes: tiles * 200, wire: tiles * 200, ..Burst::default() });
         rig.run(begun + apart * (number + 1) as u32);
         for (&acknowledged, &Crossing { began, arrived, .. }) in rig.crossings.range(told..) {
             rate.reported(&Report { acknowledged, began, arrived }, rig.now);

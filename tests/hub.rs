@@ -111,8 +111,14 @@ impl Guest {
     }
 
     fn sees(&mut self, wanted: (usize, usize)) {
+        self.sees_within(usize::MAX, wanted);
+    }
+
+    /// One of the next pictures is so large.
+    fn sees_within(&mut self, pictures: usize, wanted: (usize, usize)) {
         let seen = async {
-            while let Some(mut draft) = self.frames.next().await {
+            for _ in 0..pictures {
+                let Some(mut draft) = self.frames.next().await else { return false };
                 while let Part::Lots(_) = draft.grown().await {}
                 let frame = draft.frame().await;
                 if frame.is_some_and(|frame| size_of(&frame) == wanted) {
@@ -198,6 +204,17 @@ fn each_viewer_has_its_own_rung_and_changes_it() {
     // The network takes all of it.
     block_on(bob.say.send(Word::Choose { rung: "auto".into() })).unwrap();
     bob.hears(|word| matches!(word, Word::Rung { rung, auto: true, why } if rung == "source" && !why.is_empty()));
+}
+
+#[test]
+fn who_lags_behind_a_slow_network_gets_another_rung_all_the_same() {
+    let (_hub, to) = hub(&[]);
+    let _send = send(&to, &[]);
+    let (_shape, slow) = common::shape::shape(to.split("://").nth(1).unwrap(), &["--both", "--rate", "1mbit"]);
+    let mut anna = guest(&format!("tcp://{slow}"), "anna", "source");
+    anna.sees((640, 480));
+    block_on(anna.say.send(Word::Choose { rung: "240p".into() })).unwrap();
+    anna.sees_within(20, (320, 240));
 }
 
 #[test]

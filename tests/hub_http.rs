@@ -32,6 +32,27 @@ fn get(at: &str, path: &str) -> String {
     String::from_utf8_lossy(&output("curl", &["-sS", "--max-time", "20", &format!("http://{at}{path}")])).into_owned()
 }
 
+#[test]
+fn what_all_get_together_bounds_a_stream_by_http_too() {
+    const RATE: f64 = 2e6;
+    let (_hub, _send, at) = hub(&["--rate-max", "2mbit"]);
+    let mut stream = TcpStream::connect(&at).unwrap();
+    stream.set_read_timeout(Some(common::LIMIT)).unwrap();
+    stream.write_all(format!("GET /stream?name=talk HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
+    let (mut data, mut buffer, mut first) = (Vec::new(), vec![0; 1 << 20], None);
+    let parts = |data: &[u8]| data.windows(18).filter(|w| w == b"boundarydonotcross").count();
+    while parts(&data) < 8 {
+        let n = stream.read(&mut buffer).unwrap();
+        assert!(n > 0, "it ended");
+        data.extend_from_slice(&buffer[..n]);
+        first.get_or_insert_with(|| (std::time::Instant::now(), data.len()));
+    }
+    let (begun, before) = first.unwrap();
+    let least = (data.len() - before) as f64 * 8.0 / RATE;
+    // The last frame's own time comes after it.
+    assert!(begun.elapsed().as_secs_f64() > least * 0.7, "{least} s were to pass, {:?} did", begun.elapsed());
+}
+
 type Page = WebSocket<MaybeTlsStream<TcpStream>>;
 
 fn page(at: &str, query: &str) -> Page {

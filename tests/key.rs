@@ -47,6 +47,7 @@ fn the_same_key_in_each_of_its_places() {
     let mut recv = common::start(command);
     let url = recv.listening();
     assert!(!url.contains("key"), "{url}");
+    send(&format!("{url}?key=xyzzy"), &[]).ended_with(4).saying("the key is short");
     send(&format!("{url}?key=xyzzy%20plugh%20%26%20100%25%20plover"), &[]).ended_with(0);
     recv.end().ended_with(0);
     // A sender that listens, too.
@@ -80,7 +81,11 @@ fn keys_that_are_none_are_usage_errors() {
     vstream(&["recv", "--key", ""]).end().ended_with(2).saying("a key has 1 to 1024 bytes");
     vstream(&["recv", "--key-file", "/nowhere"]).end().ended_with(2).saying("/nowhere: no such file");
     vstream(&["recv", "--key-file", "/dev/zero"]).end().ended_with(2).saying("a key has");
-    vstream(&["recv", "--key", KEY, "--key-file", "/nowhere"]).end().ended_with(2);
+    vstream(&["recv", "--key", KEY, "--key-file", "/nowhere"]).end().ended_with(2).saying("/nowhere");
+    for args in [["send", "udp://h:1?key=hunter2"], ["recv", "--from=udp://h:1?KEY=hunter2"]] {
+        let said = vstream(&args).end().ended_with(2).text();
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }
 
 #[test]
@@ -217,7 +222,9 @@ fn nothing_prints_it() {
     let mut said = send(&format!("{url}?key={coded}"), &["-vv", "--stats", "json"]).ended_with(0).text();
     said += &recv.end().ended_with(0).text();
     said += &std::fs::read_to_string(&log).unwrap();
-    for bad in ["tcp://h:x?key=", "nonsense://h?key=", "tcp://h?mtu=3&key=", "tcp://h/a b?key=", "h:0?key="] {
+    for bad in
+        ["tcp://h:x?key=", "udp://h?kye=", "nonsense://h?key=", "tcp://h?mtu=3&key=", "tcp://h/a b?key=", "h:0?key="]
+    {
         said += &vstream(&["send", "--to", &format!("{bad}{coded}")]).end().ended_with(2).text();
         said += &vstream(&["recv", "--listen", &format!("{bad}{coded}&x=y")]).end().ended_with(2).text();
     }

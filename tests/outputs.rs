@@ -183,3 +183,37 @@ fn a_slow_reader_gets_all_that_came_before_the_end() {
     recv.end().ended_with(0);
     assert_eq!(data.len(), 8 * 640 * 360 * 3 / 2);
 }
+
+/// A relay that may open few files, and callers that take those there are.
+fn short_of_files(folder: &std::path::Path) -> Option<(common::Vstream, String)> {
+    if !have("prlimit") {
+        return None;
+    }
+    let mut command = std::process::Command::new("prlimit");
+    let args = ["relay", "--listen", "tcp://127.0.0.1:0", "--stats", "json", "--save", text(folder)];
+    command.args(["--nofile=28:28", env!("CARGO_BIN_EXE_vstream")]).args(args).stdin(Stdio::null());
+    let mut relay = common::start(command);
+    let to = relay.listening();
+    Some((relay, to))
+}
+
+#[test]
+fn callers_that_use_up_the_files_cost_frames_but_not_the_relay() {
+    let dir = tempfile::tempdir().unwrap();
+    for (every, words) in [(false, "frames are left out"), (true, "a frame waits")] {
+        let folder = dir.path().join(words);
+        let Some((mut relay, to)) = short_of_files(&folder) else { return };
+        let more: &[&str] = if every { &["--every-frame"] } else { &[] };
+        let send = vstream(&[&["send", "--from", SMALL, "--frames", "300", "--to", &to], more].concat());
+        relay.stats(|line| line["frames"].as_u64() > Some(5));
+        let call = |_| std::net::TcpStream::connect(&to["tcp://".len()..]).unwrap();
+        let callers: Vec<_> = (0..24).map(call).collect();
+        assert!(relay.says(words).contains("too many open files"));
+        drop(callers);
+        send.end().ended_with(0);
+        let totals = relay.end().ended_with(0).totals();
+        let (saved, slow) = (common::folder::saved(&folder).len() as u64, totals["dropped"]["slow"].as_u64().unwrap());
+        assert_eq!(Some(saved + slow), totals["frames"].as_u64(), "{totals}");
+        assert!(saved > 30 && (saved == 300) == every, "{saved} frames were saved");
+    }
+}

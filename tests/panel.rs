@@ -52,7 +52,7 @@ fn a_slider_moves_and_the_charts_answer() {
     // Delay, by keyboard: the stream is later.
     page.eval("document.getElementById('up-delay-slider').focus()");
     (0..20).for_each(|_| page.press("PageUp"));
-    page.until("document.getElementById('up-delay').value === '1000ms'");
+    page.until("document.getElementById('up-delay').value === '1s'");
     page.until(&format!("{latency}[0] > 900"));
     (0..20).for_each(|_| page.press("PageDown"));
     page.until("document.getElementById('down-delay').value === ''");

@@ -2,12 +2,13 @@
 //! are pressed.
 
 mod common;
+mod desk;
 mod screen;
 
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
-use common::{Vstream, command, have, skip, start, vstream};
+use common::{Vstream, command, have, start, vstream};
+use desk::{desk, desk_in};
 use rustix::process::Signal;
 use screen::{keep, key, screenshot, tool, until};
 
@@ -133,82 +134,6 @@ fn scripts_watch_videos() {
 
 // In a window
 
-/// A screen with a window manager, and a player on it.
-struct Desk {
-    xvfb: Child,
-    manager: Child,
-    player: Vstream,
-    window: u64,
-    _state: tempfile::TempDir,
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        for child in [&mut self.manager, &mut self.xvfb] {
-            let _ = child.kill().and_then(|()| child.wait()); // it may have ended by itself
-        }
-    }
-}
-
-fn desk(args: &[&str]) -> Option<Desk> {
-    desk_in(Path::new("."), args)
-}
-
-/// The same with the player started in a folder.
-fn desk_in(folder: &Path, args: &[&str]) -> Option<Desk> {
-    if !["Xvfb", "xdotool", "import", "xprop"].into_iter().all(have) {
-        return None;
-    }
-    let (xvfb, display) = screen::start();
-    screen::look_at(&display);
-    let Some(manager) = screen::manager() else {
-        skip("no small window manager on this machine");
-        return None;
-    };
-    let state = tempfile::tempdir().unwrap();
-    let mut player = command(&[&["player", "--stats", "json"], args].concat());
-    player
-        .current_dir(folder)
-        .env("DISPLAY", &display)
-        .env("XDG_STATE_HOME", state.path())
-        .env_remove("WAYLAND_DISPLAY");
-    let player = start(player);
-    Some(Desk { xvfb, manager, player, window: screen::window(), _state: state })
-}
-
-impl Desk {
-    fn titled(&self, title: &str) {
-        let id = self.window.to_string();
-        until(title, || tool("xdotool", &["getwindowname", &id]).trim() == title);
-    }
-
-    /// Writes into the field that has the focus, in place of what stands there.
-    fn write(&self, text: &str) {
-        key("ctrl+a");
-        tool("xdotool", &["type", "--delay", "15", text]);
-    }
-
-    /// Whether the picture changes within a second.
-    fn picture(&self) -> Vec<[u8; 3]> {
-        screenshot().within(self.window).pixels(10..700, 120..480)
-    }
-
-    fn moves(&self) -> bool {
-        let before = self.picture();
-        let late = std::time::Instant::now() + std::time::Duration::from_secs(1);
-        while std::time::Instant::now() < late {
-            if self.picture() != before {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn remembered(&self) -> String {
-        std::fs::read_to_string(self._state.path().join("vstream/player.json")).unwrap_or_default()
-    }
-}
-
 fn tab(times: usize) {
     (0..times).for_each(|_| key("Tab"));
 }
@@ -330,6 +255,21 @@ fn a_video_rests_and_goes_on() {
     key("shift+Tab"); // the button
     key("space");
     until("a picture that moves again", || desk.moves());
+}
+
+#[test]
+fn videos_are_listed_with_their_pictures() {
+    let Some((_hub, to, _films)) = hub_with_film() else { return };
+    let Some(mut desk) = desk(&[]) else { return };
+    desk.titled("vstream");
+    desk.write(&to);
+    key("Return");
+    desk.player.says("connected");
+    // Nothing else there is as colourful as the test picture.
+    let colourful = |[r, g, b]: &[u8; 3]| r.max(g).max(b) - r.min(g).min(b) > 180;
+    let row = || screenshot().within(desk.window).pixels(30..101, 100..400);
+    until("a picture", || row().iter().filter(|pixel| colourful(pixel)).count() > 200);
+    keep("player-hall-videos");
 }
 
 #[test]

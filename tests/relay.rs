@@ -93,12 +93,17 @@ fn two_ways_to_one_stream_are_one_stream_and_one_of_them_may_break() {
     let mut join = vstream(&join);
     let both =
         |line: &serde_json::Value| line["peer"] == by_right["tcp://".len()..] && line["frames"].as_u64() > Some(20);
-    join.stats(both);
+    let line = join.stats(both);
+    assert_eq!(line["added_ms"].is_number(), line["latency_ms"].is_number(), "{line}");
     recv.stats(|line| line["frames"].as_u64() > Some(50));
     left.signal(Signal::KILL);
     join.says("is gone");
     let there = recv.stats(|line| line["fps"].as_f64() > Some(50.0));
     assert!(there["fps"].as_f64() < Some(150.0), "no frame comes twice: {there}");
+    // It came by two links and went on by one, and is counted once.
+    send.signal(Signal::INT);
+    let (had, passed) = (recv.end().ended_with(0).totals(), join.end().ended_with(0).totals());
+    assert!(passed["frames"].as_u64() < Some(had["frames"].as_u64().unwrap() * 3 / 2), "{passed} and {had}");
 }
 
 #[test]
@@ -172,6 +177,55 @@ fn a_next_peer_that_refuses_is_told_of_and_the_others_have_every_frame() {
     recv.end().ended_with(0);
     relay.end().ended_with(4).saying("there is no stream live here; there is other");
     assert_eq!(saved(dir.path()).len(), 100);
+}
+
+#[test]
+fn a_next_peer_that_refuses_is_told_of_at_once_and_called_again() {
+    let (strict, to_strict) = receiver(&["--key", "a key that only it has"]);
+    let (mut fine, to_fine) = receiver(&[]);
+    let (mut relay, to) = relay(&to_strict, &["--next", &to_fine]);
+    let send = vstream(&["send", "--from", SMALL, "--to", &to]);
+    let told = relay.says("the rest goes on, and it is called again now and then");
+    assert!(told.contains(&to_strict) && told.contains("key"), "{told}");
+    fine.stats(|line| line["frames"].as_u64() > Some(10));
+    strict.signal(Signal::KILL);
+    drop(strict);
+    let mut open = vstream(&["recv", "--listen", &to_strict, "--stats", "json"]);
+    open.stats(|line| line["frames"].as_u64() > Some(10));
+    send.signal(Signal::INT);
+    // It is served in the end: nothing is left to complain of.
+    for process in [send, fine, open, relay] {
+        process.end().ended_with(0);
+    }
+}
+
+#[test]
+fn a_relay_that_all_have_refused_ends() {
+    let (_a, to_a) = receiver(&["--key", "a key that only it has"]);
+    let (_b, to_b) = receiver(&["--key", "another"]);
+    let (relay, to) = relay(&to_a, &["--next", &to_b]);
+    let _send = vstream(&["send", "--from", SMALL, "--to", &to]);
+    relay.end().ended_with(4).saying("key");
+}
+
+#[test]
+fn a_source_that_refuses_is_told_of_and_another_is_enough() {
+    let source = |more: &[&str]| {
+        let mut send = vstream(&[&["send", "--from", SMALL, "--listen", "tcp://127.0.0.1:0"], more].concat());
+        let url = send.listening();
+        (send, url)
+    };
+    let ((_strict, by_strict), (fine, by_fine)) = (source(&["--key", "a key that only it has"]), source(&[]));
+    let (mut recv, to) = receiver(&[]);
+    let mut both = vstream(&["relay", "--from", &by_strict, "--from", &by_fine, "--next", &to]);
+    both.says("the rest goes on");
+    recv.stats(|line| line["frames"].as_u64() > Some(10));
+    fine.signal(Signal::INT);
+    for process in [fine, both, recv] {
+        process.end().ended_with(0);
+    }
+    let (_other, by_other) = source(&["--key", "another"]);
+    vstream(&["relay", "--from", &by_strict, "--from", &by_other]).end().ended_with(4).saying("key");
 }
 
 #[test]

@@ -162,6 +162,21 @@ fn every_frame_to_a_guest_that_is_killed() {
 }
 
 #[test]
+fn a_folder_is_one_receivers() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("frames");
+    let saving = ["recv", "--listen", "tcp://127.0.0.1:0", "--stats", "json", "--save", text(&out)];
+    let mut recv = vstream(&saving);
+    let to = recv.listening();
+    let _send = vstream(&["send", "--from", SMALL, "--to", &to]);
+    recv.stats(|line| line["frames"].as_u64() > Some(3));
+    vstream(&saving).end().ended_with(4).saying("frames: another vstream saves there");
+    recv.signal(Signal::KILL);
+    // Whoever was killed holds nothing.
+    vstream(&["recv", "--listen", &to, "--frames", "3", "--save", text(&out)]).end().ended_with(0);
+}
+
+#[test]
 fn signals_end_every_state_cleanly() {
     let begun = |mut process: common::Vstream, words: &str| {
         process.says(words);
@@ -191,6 +206,11 @@ fn limits_end_with_their_codes() {
     vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--timeout", "200ms"]).end().ended_with(124);
     vstream(&["send", "--from", SMALL, "--to", "tcp://127.0.0.1:1", "--timeout", "200ms"]).end().ended_with(124);
     vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--duration", "200ms"]).end().ended_with(0);
+    // The time that was asked for has passed: that nobody was there is said.
+    for more in [&[][..], &["--every-frame"]] {
+        let args = ["send", "--from", SMALL, "--to", "tcp://127.0.0.1:1", "--duration", "200ms"];
+        vstream(&[&args, more].concat()).end().ended_with(0).saying("tcp://127.0.0.1:1 was never there");
+    }
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("frames");
     let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--save", text(&out), "--frames", "7"]);
@@ -285,4 +305,7 @@ fn stats_and_log_go_to_files() {
     let lines: Vec<serde_json::Value> = stats.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(lines.len() == 2 && lines[1]["final"] == true, "{stats}");
     assert!(fs::read_to_string(log).unwrap().contains("listening on"));
+    for file in ["--log", "--stats-file"] {
+        vstream(&[&args[..], &[file, "/dev/full"]].concat()).end().ended_with(1).saying("cannot be written");
+    }
 }

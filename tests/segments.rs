@@ -111,7 +111,7 @@ fn joined(from: &Fanout<Draft>, act: impl FnOnce(&mut Latest<Draft>)) {
     let (a, b) = smol::net::unix::UnixStream::pair().unwrap();
     let link = |stream: smol::net::unix::UnixStream| Link {
         tx: Box::new(StreamTx::new(stream.clone())),
-        rx: Box::new(StreamRx(stream)),
+        rx: Box::new(StreamRx::new(stream)),
         peer: "pair".to_string(),
     };
     let path = |id| Arc::new(Way::new(Hop { id, ..Hop::default() }));
@@ -155,7 +155,8 @@ fn segments_cross_while_their_frame_is_in_the_making_and_abandoned_frames_leave_
                 continue; // such a frame begins and ends at once
             }
             let (early, rest) = news.split_at(source.random.usize(1..=news.len()));
-            let (pen, draft) = Draft::begin(frame.epoch, seq, frame.captured, frame.error, frame.coded.head.clone());
+            let (mut pen, draft) =
+                Draft::begin(frame.epoch, seq, frame.captured, frame.error, frame.coded.head.clone());
             smol::block_on(from.until_wanted());
             from.put(draft);
             pen.add(runs::lots(early.to_vec()));

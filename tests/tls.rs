@@ -53,6 +53,9 @@ fn who_is_not_believed_is_refused_with_the_reason() {
     send(&format!("{bare}?pin=sha256:12")).ended_with(2).saying("64 hexadecimal digits");
     send(&format!("{url}&insecure")).ended_with(2).saying("insecure believes anybody");
     send(&format!("{bare}?ca=/nowhere.pem")).ended_with(2).saying("/nowhere.pem");
+    send(&format!("{bare}?insecure=false")).ended_with(2).saying("insecure takes no value");
+    send(&format!("{url}&cert=x.pem")).ended_with(2).saying("cert= is for an address for listening");
+    vstream(&["recv", "--listen", &url]).end().ended_with(2).saying("pin= is for an address for calling");
     send(&format!("{bare}?insecure")).ended_with(0).saying("insecure: whoever answers is believed");
     recv.end().ended_with(0);
 }
@@ -119,6 +122,18 @@ fn certificates_of_an_authority_are_believed_by_it() {
     authority.sign("old", "IP:127.0.0.1", "-days -1");
     let (recv, url) = authority.receiver("old.pem", "old.key");
     send(&url).ended_with(4).saying("its certificate has expired").saying("hint: ");
+    drop(recv);
+
+    authority.openssl("req -newkey rsa:2048 -nodes -keyout young.key -out young.csr -subj /CN=young");
+    std::fs::write(authority.path("db"), "").unwrap();
+    let settings = "[ca]\ndefault_ca=d\n[d]\ndatabase=db\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n\
+                    x509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=IP:127.0.0.1\n";
+    std::fs::write(authority.path("settings"), settings).unwrap();
+    let when = "-startdate 20400101000000Z -enddate 20410101000000Z";
+    let by = "-batch -config settings -cert ca.pem -keyfile ca.key";
+    authority.openssl(&format!("ca {by} -in young.csr -out young.pem {when}"));
+    let (recv, url) = authority.receiver("young.pem", "young.key");
+    send(&url).ended_with(4).saying("its certificate is not valid yet").saying("hint: ");
     drop(recv);
 }
 

@@ -121,6 +121,35 @@ fn a_receiver_that_is_started_again_is_called_again() {
     recv.stats(|line| number(line, "/frames") > 5.0);
 }
 
+/// By a way on which nobody tells that it was killed.
+#[test]
+fn a_sender_that_is_killed_and_started_again_sends_on() {
+    let (mut recv, _shape, to) = receiver("", &["--delay", "5ms"]);
+    let to = format!("udp://{}", to.split("://").nth(1).unwrap());
+    let send = vstream(&["send", "--from", CARD, "--to", &to]);
+    recv.stats(|line| number(line, "/frames") > 5.0);
+    // One that lives keeps its place.
+    vstream(&["send", "--from", CARD, "--to", &to]).end().ended_with(4).saying("sends already");
+    drop(send);
+    vstream(&["send", "--from", CARD, "--to", &to, "--frames", "30"]).end().ended_with(0);
+    recv.says("says nothing any more");
+}
+
+#[test]
+fn one_that_is_killed_is_missed_at_once_by_whom_it_called() {
+    let mut send = vstream(&["send", "--from", CARD, "--listen", "udp://127.0.0.1:0"]);
+    let at = send.listening();
+    let mut recv = vstream(&["recv", "--from", &at, "--stats", "json"]);
+    let mut other = vstream(&["recv", "--from", &at, "--stats", "json"]);
+    recv.stats(|line| number(line, "/frames") > 5.0);
+    let killed = std::time::Instant::now();
+    drop(recv);
+    send.says("is gone");
+    assert!(killed.elapsed() < Duration::from_secs(5), "silence is told after 8 s");
+    let then = number(&other.stats(|_| true), "/frames");
+    other.stats(|line| number(line, "/frames") > then + 30.0); // the same host, and it answers
+}
+
 #[test]
 fn who_has_another_key_or_none_is_refused() {
     let key = ["--key", "a key that both know"];
@@ -218,4 +247,23 @@ fn options_that_are_none_are_usage_errors() {
     vstream(&["recv", "--listen", "udp://:0?mtu=10"]).end().ended_with(2).saying("576 to 65507");
     vstream(&["send", "--to", "udp://127.0.0.1:9?fec=lots"]).end().ended_with(2).saying("percentages are from");
     vstream(&["send", "--to", "udp://127.0.0.1:9?speed=1"]).end().ended_with(2).saying("there are mtu, latency, fec");
+}
+
+/// Nothing is lost for good there, so what is JPEG already is not made of tiles.
+#[test]
+fn jpegs_pass_untouched_where_every_frame_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| dir.path().join(name).to_str().unwrap().to_string());
+    let through = |scheme: &str, to: &str, source: &[&str]| {
+        let mut recv = vstream(&["recv", "--listen", &format!("{scheme}://127.0.0.1:0"), "--save", to]);
+        let at = recv.listening();
+        vstream(&[&["send", "--to", &at, "--every-frame", "--from"], source].concat()).end().ended_with(0);
+        recv.end().ended_with(0);
+    };
+    through("tcp", &first, &["test?size=160x120&fps=60", "--frames", "5"]);
+    through("udp", &second, &[&first]);
+    for frame in 1..6 {
+        let of = |folder: &str| std::fs::read(format!("{folder}/frame_{frame:06}.jpg")).unwrap();
+        assert!(of(&first) == of(&second), "frame {frame}");
+    }
 }

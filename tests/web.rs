@@ -182,6 +182,25 @@ fn a_receiver_shows_what_it_receives() {
 }
 
 #[test]
+fn the_newest_picture_is_there_though_no_other_comes() {
+    let mut watcher = vstream(&["recv", "--listen", "tcp://127.0.0.1:0"]);
+    let next = watcher.listening();
+    for (role, more) in [(&["recv"][..], &[][..]), (&["relay", "--next", &next], &["--every-frame"])] {
+        let served = ["--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--stats", "json"];
+        let mut role = vstream(&[role, &served].concat());
+        let listening = role.listening();
+        let at = serving(&mut role);
+        let send = vstream(&[&["send", "--from", "test?size=320x240", "--to", &listening], more].concat());
+        role.stats(|line| line["frames"].as_u64() > Some(5));
+        send.signal(rustix::process::Signal::KILL);
+        role.says("is gone");
+        for path in ["/snapshot", "/snapshot?size=240p"] {
+            assert_eq!(size(&get(at, path).body), (320, 240), "{path}");
+        }
+    }
+}
+
+#[test]
 fn what_loses_nothing_is_jpeg_to_browsers() {
     let (_sender, at) = sender(&["--codec", "lz4"]);
     assert_eq!(size(&get(at, "/snapshot").body), (640, 360));

@@ -32,6 +32,8 @@ const SHARE: f64 = 0.95;
 /// From draft-ietf-rmcat-gcc-02: losses that are the radio's, and those that no radio has.
 const LOST_SOME: f64 = 0.02;
 const LOST_MANY: f64 = 0.10;
+/// Of what the network passes on: who sends less loses no less by it.
+const LEFT: f64 = 0.5;
 /// Less than this is no video.
 const LEAST: f64 = 100e3;
 const MOST: f64 = 10e9;
@@ -42,6 +44,8 @@ const OTHERS: Duration = Duration::from_secs(2);
 /// Frames whose passing is remembered, and bytes that a frame needs to show it: some packets.
 const PASSED: usize = 5;
 const PASSED_BYTES: usize = 8 << 10;
+/// What they have shown holds for so long, and then twice as much with each second.
+const SHOWN: Duration = Duration::from_secs(2);
 /// The least of so many frames is their queue, as of packets in RFC 8698: one alone may have met another flow's
 /// frame, and who sends small frames meets the large ones more than they meet his.
 const SEEN: usize = 12;
@@ -71,6 +75,8 @@ pub struct Estimate {
     round_trip: Least,
     /// How fast the network passed on the last frames, bits a second.
     passed: VecDeque<f64>,
+    /// When the last of them was seen.
+    shown: Option<Time>,
     /// Seconds of queue before each of the last frames, and what is taken for the queue.
     seen: VecDeque<f64>,
     pub queue: f64,
@@ -91,6 +97,7 @@ impl Default for Estimate {
             one_way: Least::new(BASE),
             round_trip: Least::new(BASE),
             passed: VecDeque::new(),
+            shown: None,
             seen: VecDeque::new(),
             queue: 0.0,
             signal: 0.0,
@@ -135,10 +142,11 @@ impl Estimate {
         self.round_trip.add(now, micros(rtt));
     }
 
-    /// The network lost this part of the packets of a while.
-    pub fn losing(&mut self, part: f64) {
+    /// The network lost this part of the packets of so many seconds.
+    pub fn losing(&mut self, part: f64, seconds: f64) {
         let part = if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 };
-        self.lost += 0.25 * (part - self.lost);
+        // What took long is all that is known of that time.
+        self.lost += (1.0 - (-seconds).exp()).max(0.25) * (part - self.lost);
     }
 
     /// The far side has frames up to a number. What it says of frames that were never sent is not heard.
@@ -173,11 +181,14 @@ impl Estimate {
         let at_most = back.saturating_sub(self.round_trip.add(now, back));
         let queue = above.min(at_most).max(0) as f64 * 1e-6;
         push(&mut self.seen, SEEN, queue);
-        let rate = sent.bytes as f64 * 8.0 / span.as_secs_f64().max(1e-5);
+        // Of what overflows a queue the rest alone has passed.
+        let passed = if self.lost > LOST_MANY { 1.0 - self.lost } else { 1.0 };
+        let rate = sent.bytes as f64 * passed * 8.0 / span.as_secs_f64().max(1e-5);
         // What hardly took longer to come than to be made shows only that the network is no slower than that.
         let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
         if sent.bytes >= PASSED_BYTES && shows {
             push(&mut self.passed, PASSED, rate);
+            self.shown = Some(now);
         }
     }
 
@@ -222,9 +233,19 @@ impl Estimate {
             new = new.min(rate);
         }
         if self.lost > LOST_MANY {
-            new = new.min(rate * (1.0 - self.lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
+            // A frame of which the end was lost is not stuck, and no queue is longer than the one that overflows.
+            let less = new.min(rate * (1.0 - self.lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
+            new = less.max(rate.min(LEFT * passing.unwrap_or(LEAST)));
         }
-        self.rate = Some(new.min(passing.map_or(MOST, |passing| SHARE * passing)).clamp(LEAST, MOST));
+        let most = passing.map_or(MOST, |passing| SHARE * passing * self.faded(now));
+        self.rate = Some(new.min(most).clamp(LEAST, MOST));
+    }
+
+    /// Small frames do not show what passes: where nothing is in their way either, what earlier ones have shown counts ever
+    /// less, until the frames are large again.
+    fn faded(&self, now: Time) -> f64 {
+        let calm = self.shown.zip(self.calm).map(|(shown, calm)| now.since(shown.max(calm)));
+        2f64.powf(calm.unwrap_or_default().saturating_sub(SHOWN).as_secs_f64().min(64.0))
     }
 
     /// RFC 8698's gradual update.

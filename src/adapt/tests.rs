@@ -16,7 +16,7 @@ fn report(acknowledged: u64, began: i64, arrived: i64) -> Report {
 
 fn send(rate: &mut Rate, number: u64, at: i64, bytes: usize) {
     rate.begun(number, ms(at));
-    rate.sent(ms(at), Burst { bytes, whole: number == 0, waited: Duration::ZERO });
+    rate.sent(ms(at), Burst { bytes, wire: bytes, whole: number == 0, waited: Duration::ZERO });
 }
 
 fn limited(rate_max: Option<u64>, adapt: bool) -> Rate {
@@ -149,10 +149,17 @@ fn rate_max_caps_also_what_does_not_adapt() {
     assert_eq!(rate.wait(ms(0)), Duration::from_millis(300));
     assert_eq!(rate.load().unwrap().why, Why::RateMax);
     rate.limits.set_rate_max(Some(1));
+    rate.wait(ms(400));
     send(&mut rate, 3, 400, usize::MAX);
     assert!(rate.wait(ms(400)) > Duration::from_secs(3600));
     rate.limits.set_rate_max(None);
     assert_eq!(rate.wait(ms(400)), Duration::ZERO, "no limit, no wait");
+    rate.limits.set_rate_max(Some(1_000));
+    rate.wait(ms(500));
+    send(&mut rate, 4, 500, 100_000);
+    assert_eq!(rate.wait(ms(500)), Duration::from_secs(800));
+    rate.limits.set_rate_max(Some(8_000_000));
+    assert_eq!(rate.wait(ms(500)), Duration::ZERO, "a new limit holds for what comes");
 }
 
 #[test]
@@ -163,7 +170,7 @@ fn frames_that_come_as_they_are_made_show_no_slow_network() {
         let at = n * 33;
         rate.begun(n as u64, ms(at));
         let waited = Duration::from_millis(20);
-        rate.sent(ms(at + 20), Burst { bytes: 10_000, whole: false, waited });
+        rate.sent(ms(at + 20), Burst { bytes: 10_000, wire: 10_000, whole: false, waited });
         rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
     }
     assert!(rate.target().unwrap() >= before);
@@ -224,5 +231,18 @@ fn ladders_stand_on_nothing() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_a_narrow_network_has_shown_fades_while_small_frames_pass_freely() {
+    for (queue, free) in [(0, true), (50, false)] {
+        let mut rate = known(); // 20 Mbit/s
+        for n in 30..330 {
+            let at = n * 33;
+            send(&mut rate, n as u64, at, 2_000);
+            rate.reported(&report(n as u64, (at + 5 + queue) * 1000, (at + 6 + queue) * 1000), ms(at + 11 + queue));
+        }
+        assert_eq!(rate.target().unwrap() > 40_000_000, free, "{queue} ms of queue: {:?}", rate.target());
     }
 }

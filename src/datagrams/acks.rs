@@ -10,10 +10,11 @@ use crate::clock::Time;
 pub const DELAY: Duration = Duration::from_millis(4);
 /// Words are so far apart at least.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The last word is said again after this while nothing comes, so many times: what is lost in bursts is so many packets
-/// on end, which must not be all that a sender hears of its last frames.
+/// The last word is said again after this while nothing comes, so many times, where of so many packets one was lost: what is
+/// lost in bursts is so many packets on end, which must not be all that a sender hears of its last frames. Elsewhere it asks.
 const AGAIN: Duration = Duration::from_millis(10);
 const TIMES: u32 = 10;
+const LATELY: u64 = 2000;
 
 #[derive(Debug, Default)]
 pub struct Received {
@@ -71,6 +72,12 @@ impl Received {
         self.ranges.front().is_none_or(|&(_, last)| number >= last)
     }
 
+    /// Whether one of the last packets has not come.
+    fn misses_some(&self) -> bool {
+        let (newest, before) = (self.ranges.front(), self.ranges.get(1));
+        newest.zip(before).is_some_and(|((_, newest), (_, before))| newest - before < LATELY)
+    }
+
     pub fn due(&self) -> Option<Time> {
         self.due
     }
@@ -78,7 +85,7 @@ impl Received {
     /// The word, which is given with this.
     pub fn tell(&mut self, now: Time) -> Ack {
         (self.told, self.times) = (now, self.times + 1);
-        self.due = (self.times <= TIMES).then_some(now + AGAIN);
+        self.due = (self.times <= TIMES && self.misses_some()).then_some(now + AGAIN);
         let delay = now.since(self.newest).as_micros() as u64;
         Ack { delay, settled: 0, unread: 0, ranges: self.ranges.iter().copied().collect() }
     }
@@ -106,20 +113,25 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_is_said_again_for_a_while() {
+    fn the_last_word_is_said_again_for_a_while_where_packets_are_lost() {
         let (mut received, mut now) = (Received::default(), Time::from_micros(1_000_000));
         assert_eq!(received.due(), None);
-        for packet in 0..3 {
+        received.take(0, now, true);
+        assert!(received.tell(now).ranges == [(0, 0)] && received.due().is_none());
+        for packet in 2..5 {
             received.take(packet, now, true);
             assert_eq!(received.due(), Some(now + DELAY));
             let mut words = 0;
             while let Some(due) = received.due() {
-                assert!(due > now && received.tell(due).ranges == [(0, packet)]);
+                assert!(due > now && received.tell(due).ranges == [(2, packet), (0, 0)]);
                 received.hurry(due); // an answer to a repeated word is nothing new
                 (now, words) = (due, words + 1);
             }
             assert_eq!(words, 1 + TIMES);
         }
+        (5..2 + LATELY).for_each(|packet| received.take(packet, now, true));
+        received.tell(now);
+        assert_eq!(received.due(), None, "that was long ago");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::{Result, bail, ensure};
 use super::Hold;
 use super::acks::Received;
 use super::control::{Incoming, Outgoing, Stretch};
+use super::doubt::Doubt;
 use super::flight::Flight;
 use super::gather::Gather;
 use super::guard::Guard;
@@ -60,6 +61,7 @@ pub struct Connection {
     crossing: Crossing,
     heard: Time,
     silent: bool,
+    doubt: Doubt,
     narrow: Narrow,
     /// Since when nobody has it any more; whether the peer was told.
     left: Option<Time>,
@@ -108,6 +110,7 @@ impl Connection {
             crossing: Crossing::default(),
             heard: now,
             silent: false,
+            doubt: Doubt::default(),
             narrow: Narrow::default(),
             left: None,
             told: false,
@@ -213,6 +216,11 @@ impl Connection {
         self.narrow.found = true;
     }
 
+    /// Bytes of parts and parities for each of a frame's.
+    pub fn overhead(&self) -> f64 {
+        self.outbox.overhead
+    }
+
     /// Packets that the network lost, and packets sent.
     pub fn losses(&self) -> (u64, u64) {
         self.flight.lost_of()
@@ -293,6 +301,13 @@ impl Connection {
         self.gone = true;
     }
 
+    /// Somebody says that the peer is not there any more.
+    pub fn doubt(&mut self, now: Time) {
+        if self.doubt.rises(now) {
+            self.flight.ask();
+        }
+    }
+
     /// Nothing more will be sent.
     pub fn is_over(&self, now: Time) -> bool {
         self.left.is_some_and(|_| self.told || self.gone || now.since(self.heard) >= SILENCE)
@@ -323,6 +338,7 @@ impl Connection {
             }
         }
         self.heard = now;
+        self.doubt.ends();
         if from != self.path.peer() && self.received.is_newest(number) {
             self.path.moved(from, now);
         }

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 
 use crate::clock::Time;
 use crate::frame::BYTES_MAX;
@@ -60,6 +61,9 @@ const END: usize = 16;
 /// Pieces shorter than this go into the next part: they cost more than they save.
 const PIECE_MIN: usize = 64;
 
+/// Memory that a part gets at once, where it may be so long: there are many, and most of them are full.
+const USUAL: usize = 1200;
+
 /// A part that is ready to go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cut {
@@ -84,6 +88,8 @@ pub struct Cutter {
     begins: bool,
     run: Vec<Segment<Bytes>>,
     run_bytes: usize,
+    /// Where a run is encoded.
+    encoded: Vec<u8>,
     changed: Vec<usize>,
     ready: Vec<Cut>,
 }
@@ -95,9 +101,10 @@ impl Cutter {
         let head = header.as_ref().map(|head| (head.form, head.count));
         let header = header.map(|head| head.header).unwrap_or_default();
         let part = Cut { bytes: Bytes::new(), segments: Vec::new(), header: false, last: false };
-        let (bytes, run, changed, ready) = Default::default();
+        let (bytes, run, encoded, changed, ready) = Default::default();
         let start = Start { begin, since, head };
-        let mut cutter = Cutter { room, start, header, part, bytes, begins: false, run, run_bytes: 0, changed, ready };
+        let (begins, run_bytes) = (false, 0);
+        let mut cutter = Cutter { room, start, header, part, bytes, begins, run, run_bytes, encoded, changed, ready };
         cutter.begin();
         cutter
     }
@@ -226,15 +233,21 @@ impl Cutter {
         if body.len() + HEAD > self.space() {
             self.close(false);
         }
+        if self.bytes.is_empty() {
+            self.bytes.reserve_exact(self.room.min(USUAL));
+        }
         self.bytes.push(kind);
         put(&mut self.bytes, body.len() as u64);
         self.bytes.extend_from_slice(body);
     }
 
     fn flush(&mut self) {
-        let run = std::mem::take(&mut self.run);
-        self.run_bytes = 0;
-        self.item(kind::RUNS, &runs::encode_segments(&run));
+        let mut encoded = std::mem::take(&mut self.encoded);
+        runs::encode_into(&mut encoded, &self.run);
+        self.item(kind::RUNS, &encoded);
+        encoded.clear();
+        self.run.clear();
+        (self.encoded, self.run_bytes) = (encoded, 0);
     }
 
     fn pieces(&mut self, place: usize, version: u64, bytes: Bytes) {
@@ -266,7 +279,8 @@ impl Cutter {
         self.begins = false;
         let bytes = std::mem::take(&mut self.bytes).into();
         let header = std::mem::take(&mut self.part.header);
-        let segments = std::mem::take(&mut self.part.segments);
+        let alike = Vec::with_capacity(self.part.segments.len());
+        let segments = std::mem::replace(&mut self.part.segments, alike);
         self.ready.push(Cut { bytes, segments, header, last });
     }
 }
@@ -276,8 +290,8 @@ fn length(number: u64) -> usize {
 }
 
 /// The items of a part. Errors: anything that a `Cutter` does not write.
-pub fn items(mut data: Bytes) -> Result<Vec<Item>> {
-    let mut items = Vec::new();
+pub fn items(mut data: Bytes) -> Result<SmallVec<[Item; 4]>> {
+    let mut items = SmallVec::new();
     while !data.is_empty() {
         let kind = data.get_u8();
         let length = take(&mut data)?;

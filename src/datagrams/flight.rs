@@ -43,6 +43,7 @@ pub struct Flight<T> {
     reorder: Duration,
     /// Unanswered probes in a row.
     probes: u32,
+    asks: bool,
     /// Packets that were lost, of all that wanted to arrive.
     lost: u64,
     wanted: u64,
@@ -81,6 +82,9 @@ pub struct Losses {
     pub share: f64,
     /// The share of packets that begin a burst of losses.
     starts: f64,
+    /// Packets of the last seconds, about, and when the last of them was counted.
+    recent: f64,
+    counted: Option<Time>,
 }
 
 impl<T> Default for Flight<T> {
@@ -94,6 +98,7 @@ impl<T> Default for Flight<T> {
             quiet: Time::default(),
             reorder: REORDER,
             probes: 0,
+            asks: false,
             lost: 0,
             wanted: 0,
             rtt: Rtt { smooth: INITIAL, deviation: INITIAL / 2, measured: false },
@@ -151,7 +156,7 @@ impl<T> Flight<T> {
                 }
                 let was_lost = packet.state == State::Lost;
                 packet.state = State::Arrived;
-                self.losses.count(false, false);
+                self.losses.count(now, false, false);
                 self.newest = self.newest.max(Some((number, packet.at)));
                 arrived(&packet.content, was_lost);
             }
@@ -182,7 +187,7 @@ impl<T> Flight<T> {
                 packet.state = State::Lost;
                 self.waiting -= 1;
                 self.lost += 1;
-                self.losses.count(true, !before_is_lost);
+                self.losses.count(now, true, !before_is_lost);
                 found = true;
                 lost(&packet.content);
             }
@@ -216,9 +221,14 @@ impl<T> Flight<T> {
         (self.waiting > 0).then(|| if self.probes == 0 { first.max(again) } else { again })
     }
 
+    /// Asks at once.
+    pub fn ask(&mut self) {
+        self.asks = true;
+    }
+
     /// Whether so long nothing was heard of what was sent last that the peer must be asked; counts the question.
     pub fn probe(&mut self, now: Time) -> bool {
-        let due = self.probes_at().is_some_and(|at| at <= now);
+        let due = std::mem::take(&mut self.asks) || self.probes_at().is_some_and(|at| at <= now);
         self.probes += u32::from(due);
         due
     }
@@ -255,22 +265,27 @@ impl Rtt {
 impl Default for Losses {
     /// Before anything is known: a fair wireless network.
     fn default() -> Losses {
-        Losses { share: 0.01, starts: 0.01 }
+        Losses { share: 0.01, starts: 0.01, recent: Self::WINDOW.1, counted: None }
     }
 }
 
 impl Losses {
-    /// One packet's weight: figures follow within some 1000 packets, a quarter of a second of a film.
-    const WEIGHT: f64 = 1.0 / 1000.0;
+    /// Figures follow within some 1000 packets, a quarter of a second of a film; within those of some seconds, where they are
+    /// less: a stream that a narrow network has made small must not suffer for half a minute from what it has lost.
+    const WINDOW: (f64, f64) = (50.0, 1000.0);
+    const SECONDS: f64 = 3.0;
 
-    fn count(&mut self, lost: bool, starts: bool) {
-        self.share += (f64::from(u8::from(lost)) - self.share) * Self::WEIGHT;
-        self.starts += (f64::from(u8::from(starts)) - self.starts) * Self::WEIGHT;
+    fn count(&mut self, now: Time, lost: bool, starts: bool) {
+        let since = self.counted.replace(now).map_or(0.0, |last| now.since(last).as_secs_f64());
+        self.recent = self.recent * (-since / Self::SECONDS).exp() + 1.0;
+        let weight = 1.0 / self.recent.clamp(Self::WINDOW.0, Self::WINDOW.1);
+        self.share += (f64::from(u8::from(lost)) - self.share) * weight;
+        self.starts += (f64::from(u8::from(starts)) - self.starts) * weight;
     }
 
     #[cfg(test)]
     pub fn of(share: f64, burst: f64) -> Losses {
-        Losses { share, starts: share / burst }
+        Losses { share, starts: share / burst, ..Losses::default() }
     }
 
     /// As good as none.
@@ -353,7 +368,7 @@ mod tests {
         let mut losses = Losses::default();
         for n in 0..20_000 {
             let lost = n % 100 < 4;
-            losses.count(lost, n % 100 == 0);
+            losses.count(Time::default(), lost, n % 100 == 0);
         }
         assert!((0.02..0.06).contains(&losses.share) && (3.0..6.0).contains(&losses.burst()), "{losses:?}");
     }

@@ -4,7 +4,7 @@
 //! What arrived counts as had by the publisher, so it is used, however late. A frame whose beginning never came cannot be;
 //! that is told back (`settled`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -43,6 +43,8 @@ pub struct Gather {
     head: Option<Known>,
     out: Out,
     held: usize,
+    /// Blocks that may be repaired: the frame, and the first of the parts.
+    repairs: BTreeSet<(u64, u64)>,
     pub repaired: Repaired,
 }
 
@@ -82,6 +84,7 @@ impl Gather {
             head: None,
             out: Out::default(),
             held: 0,
+            repairs: BTreeSet::new(),
             repaired: Repaired::default(),
         }
     }
@@ -101,11 +104,12 @@ impl Gather {
             frame.total = Some(part.index + 1);
         }
         let repaired = frame.insert(part.index, part.bytes)? && part.again;
-        let block = frame.blocks.range(..=part.index).next_back().map(|(&first, _)| first);
-        let recovered = block.map_or(Ok(0), |first| frame.recover(first))?;
+        let block = frame.blocks.range(..=part.index).next_back();
+        let block = block.filter(|(first, block)| part.index < **first + block.parts as u64);
+        let block = block.map(|(&first, _)| (part.frame, first));
         self.held += frame.bytes - before;
+        self.repairs.extend(block);
         self.repaired.resend += u64::from(repaired);
-        self.repaired.fec += recovered;
         self.advance(now);
         Ok(true)
     }
@@ -127,11 +131,23 @@ impl Gather {
             frame.bytes += parity.bytes.len();
             block.parities.insert(parity.index, parity.bytes);
         }
-        let recovered = frame.recover(parity.first)?;
         self.held += frame.bytes - before;
-        self.repaired.fec += recovered;
+        self.repairs.insert((parity.frame, parity.first));
         self.advance(now);
         Ok(true)
+    }
+
+    /// Repairs what can be, once all datagrams were taken that came together: what seems lost may be among the last of them.
+    pub fn repair(&mut self, now: Time) -> Result<()> {
+        while let Some((number, first)) = self.repairs.pop_first() {
+            let Some(frame) = self.frames.get_mut(&number) else { continue };
+            let before = frame.bytes;
+            let recovered = frame.recover(first);
+            self.held += frame.bytes - before;
+            self.repaired.fec += recovered?;
+        }
+        self.advance(now);
+        Ok(())
     }
 
     /// The frame of this number, if it still takes so many bytes.
@@ -227,6 +243,9 @@ impl Gather {
 
     /// When `advance` may find something.
     pub fn wake(&self) -> Option<Time> {
+        if !self.repairs.is_empty() {
+            return Some(Time::default()); // at once
+        }
         let mut later = self.frames.range(self.next..);
         let (&number, frame) = later.next()?;
         if number > self.next {

@@ -33,6 +33,9 @@ pub struct Outbox {
     had: Option<(u64, u64)>,
     queue: VecDeque<Place>,
     waiting: usize,
+    /// Bytes of the open frame as they came, and what leaves for each of late.
+    came: usize,
+    pub overhead: f64,
     /// Frames so far.
     count: u64,
     /// The link's number of the newest frame that was forgotten.
@@ -102,6 +105,8 @@ impl Outbox {
             had,
             queue,
             waiting: 0,
+            came: 0,
+            overhead: 1.0,
             count: 0,
             forgotten: None,
             lost,
@@ -151,6 +156,7 @@ impl Outbox {
     /// The frame that has begun, if there is one, will have no end.
     pub fn abandon(&mut self, losses: Losses) {
         if let Some(mut abandoned) = self.open.take() {
+            self.came = 0;
             abandoned.abandon();
             self.enqueue(abandoned.take(), losses);
             self.frames.back_mut().into_iter().for_each(|frame| frame.ended = true);
@@ -158,6 +164,7 @@ impl Outbox {
     }
 
     pub fn runs(&mut self, runs: Runs, losses: Losses) -> Result<()> {
+        self.came += runs.body.len();
         let cutter = self.open.as_mut().context("segments without a frame")?;
         cutter.runs(runs)?;
         let cuts = cutter.take();
@@ -172,6 +179,10 @@ impl Outbox {
         self.enqueue(cutter.take(), losses);
         let frame = self.frames.back_mut().context("the end of no frame")?;
         frame.ended = true;
+        let came = std::mem::take(&mut self.came);
+        if came > 0 {
+            self.overhead += (frame.bytes as f64 / came as f64 - self.overhead) / 8.0;
+        }
         Ok(frame.bytes)
     }
 

@@ -10,13 +10,18 @@ const SPREAD: Duration = Duration::from_millis(8);
 /// What comes later, since coding it or its way to here took longer, is spread over this.
 const LATER: Duration = Duration::from_micros(500);
 /// What the network was seen to pass on at once it gets so much faster, and in this time at least: so a fast network, which
-/// passes on whatever it gets, is found out in some frames, and a slow one has little to keep in its buffers.
+/// passes on whatever it gets, is found out in some frames, and a slow one has little to keep in its buffers. That is the time of
+/// a whole frame: of one that came spread, little waits at its end.
 const FASTER: f64 = 1.25;
 const LEAST: Duration = Duration::from_millis(2);
 /// The rate is so many times that of the stream at most.
 const ABOVE: f64 = 2.5;
 /// A stream that rests may begin to move: until it is told or seen, this is thought to pass, in bits a second.
 const FAIR: f64 = 40e6;
+/// So many bytes may leave together into any network (the initial window of RFC 9002, section 7.2).
+const SMALL: usize = 14_720;
+/// Bits a second, whatever is known.
+const SLOWEST: f64 = 100e3;
 /// What leaves together: some datagrams, so that neither end wakes for each of them.
 const BURST: Duration = Duration::from_micros(500);
 /// What is made up for when a busy machine wakes us late.
@@ -30,6 +35,8 @@ pub struct Pacing {
     rate: f64,
     kept_to: Option<f64>,
     passing: Option<f64>,
+    /// Bytes.
+    waiting: usize,
     /// Something has left of what waits.
     busy: bool,
     /// A frame has begun and not ended: it is spread already, by its encoder or by the network that it comes over.
@@ -60,9 +67,11 @@ impl Pacing {
             self.stream += (own as f64 * 8.0 / apart.as_secs_f64() - self.stream) / 8.0;
         }
         self.coming = false;
-        let within = |time: Duration| waiting as f64 * 8.0 / time.as_secs_f64();
-        let seen = self.passing.filter(|_| !lossy).map_or(0.0, |passing| (FASTER * passing).min(within(LEAST)));
-        self.rate = within(self.due.since(now).max(LATER)).max(seen);
+        let within = |bytes: usize, time: Duration| bytes as f64 * 8.0 / time.as_secs_f64();
+        let most = within(own.max(waiting), LEAST);
+        let seen = self.passing.filter(|_| !lossy).map_or(0.0, |passing| (FASTER * passing).min(most));
+        let small = if waiting <= SMALL && !lossy { within(waiting, BURST) } else { 0.0 };
+        self.rate = within(waiting, self.due.since(now).max(LATER)).max(seen).max(small);
         self.wait(waiting);
     }
 
@@ -74,6 +83,7 @@ impl Pacing {
         // A rate that has been taken up holds until the frame is out.
         self.busy &= waiting > 0;
         self.rate = if waiting == 0 { 0.0 } else { self.rate.max(needed) }.min(most);
+        self.waiting = waiting;
     }
 
     pub fn may(&self, now: Time) -> bool {
@@ -81,15 +91,16 @@ impl Pacing {
     }
 
     pub fn sent(&mut self, now: Time, bytes: usize) {
-        let rate = self.rate.max(100_000.0);
+        let rate = self.rate.max(SLOWEST);
         let slack = if std::mem::replace(&mut self.busy, true) { LATE } else { BURST };
         let earliest = nanos(now) - slack.as_nanos() as i64;
         self.free = self.free.max(earliest) + (bytes as f64 * 8e9 / rate) as i64;
     }
 
-    /// When the next may leave, and some after it.
+    /// When the next may leave, and some after it, or all that waits.
     pub fn wake(&self) -> Time {
-        Time::from_micros(self.free.div_euclid(1000) + 1) + BURST
+        let all = Duration::from_secs_f64(self.waiting as f64 * 8.0 / self.rate.max(SLOWEST));
+        Time::from_micros(self.free.div_euclid(1000) + 1) + all.min(BURST)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 
 use crate::runs::{put, take};
 
@@ -163,9 +164,12 @@ pub fn is_word(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|&first| first < PACKET)
 }
 
+/// What is in a packet; mostly one record, or two.
+pub type Records = SmallVec<[Record; 2]>;
+
 /// The records of an opened packet. Errors: anything that `put` does not write.
-pub fn records(mut data: Bytes) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
+pub fn records(mut data: Bytes) -> Result<Records> {
+    let mut records = Records::new();
     while !data.is_empty() {
         let what = data.get_u8();
         records.push(match what {
@@ -257,7 +261,7 @@ mod tests {
         let mut wire = Vec::new();
         all.iter().for_each(|record| record.put(&mut wire));
         wire.extend([0; 9]);
-        assert_eq!(records(wire.into()).unwrap(), all);
+        assert_eq!(records(wire.into()).unwrap()[..], all);
     }
 
     #[test]

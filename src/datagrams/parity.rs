@@ -1,5 +1,7 @@
 //! Redundancy over the parts of a frame (Reed–Solomon): how much the losses ask for, made here, and used here.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
@@ -10,8 +12,13 @@ use super::packet::BLOCK_MAX;
 pub const BLOCK: usize = 200;
 /// Parities against the longest bursts are this share of the parts at most: small frames would double.
 const BURST_MOST: f64 = 0.25;
+/// And against all losses: who loses more has a network that is too narrow, and parities make it narrower.
+const MOST: f64 = 0.5;
 /// Frames of fewer parts get no parity while nothing is lost: it would be the most of them.
 const SMALL: usize = 16;
+
+/// Bytes of a frame for whose like memory is kept.
+const KEPT: usize = 1 << 20;
 
 /// How much redundancy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,11 +58,16 @@ impl Share {
                 // Of one burst, its length being geometric.
                 let longest = (losses.burst() - 1.0) * (mean / losses.burst() / missed).max(1.0).ln();
                 let normal = mean + deviations * variance.sqrt();
-                normal.max((mean + longest).min(n * BURST_MOST)).ceil().max(1.0)
+                normal.min(n * MOST).max((mean + longest).min(n * BURST_MOST)).ceil().max(1.0)
             }
         };
         (count as usize).min(parts).min(BLOCK_MAX - BLOCK)
     }
+}
+
+thread_local! {
+    /// Its memory is that of a frame.
+    static ENCODER: Cell<Option<ReedSolomonEncoder>> = const { Cell::new(None) };
 }
 
 /// So many parities of these parts, all of one length: two bytes and the longest part's, and even.
@@ -63,19 +75,26 @@ pub fn protect(parts: &[Bytes], count: usize) -> Vec<Bytes> {
     let longest = parts.iter().map(Bytes::len).max().unwrap_or_default();
     let size = (longest + 2).next_multiple_of(2);
     let protected = || {
-        let mut encoder = ReedSolomonEncoder::new(parts.len(), count, size)?;
+        let mut encoder = match ENCODER.take() {
+            Some(mut encoder) => encoder.reset(parts.len(), count, size).map(|()| encoder),
+            None => ReedSolomonEncoder::new(parts.len(), count, size),
+        }?;
+        let mut memory = Vec::new();
         for part in parts {
-            encoder.add_original_shard(shard(part, size))?;
+            encoder.add_original_shard(shard(&mut memory, part, size))?;
         }
-        let made = encoder.encode()?;
-        Ok::<_, reed_solomon_simd::Error>(made.recovery_iter().map(Bytes::copy_from_slice).collect())
+        let made = encoder.encode()?.recovery_iter().map(Bytes::copy_from_slice).collect();
+        if parts.len() * size <= KEPT {
+            ENCODER.set(Some(encoder));
+        }
+        Ok::<_, reed_solomon_simd::Error>(made)
     };
     if count == 0 { Vec::new() } else { protected().expect("so many parts of that size can be protected") }
 }
 
 /// The length, the part, and zeros.
-fn shard(part: &[u8], size: usize) -> Vec<u8> {
-    let mut shard = Vec::with_capacity(size);
+fn shard<'a>(shard: &'a mut Vec<u8>, part: &[u8], size: usize) -> &'a [u8] {
+    shard.clear();
     shard.extend_from_slice(&(part.len() as u16).to_le_bytes());
     shard.extend_from_slice(part);
     shard.resize(size, 0);
@@ -91,11 +110,12 @@ pub fn recover<'a>(
 ) -> Option<Vec<(usize, Bytes)>> {
     let size = parities.clone().next()?.1.len();
     let mut decoder = ReedSolomonDecoder::new(count, of, size).ok()?;
+    let mut memory = Vec::new();
     for (index, part) in parts {
         if part.len() + 2 > size {
             return None;
         }
-        decoder.add_original_shard(index, shard(part, size)).ok()?;
+        decoder.add_original_shard(index, shard(&mut memory, part, size)).ok()?;
     }
     for (index, parity) in parities {
         decoder.add_recovery_shard(index, parity).ok()?;

@@ -65,7 +65,7 @@ pub const TARGETS: [(&str, Parse); 13] = [
 
 /// A caller's hello and the messages after it, as a listener reads them: how many frames they make.
 pub fn wire(data: &[u8]) -> usize {
-    let mut link = StreamRx(smol::io::Cursor::new(data));
+    let mut link = StreamRx::new(smol::io::Cursor::new(data));
     let (mut assembly, mut decoder, mut count) = (Assembly::default(), Decoder::default(), 0);
     smol::block_on(async {
         link.hello().await?;

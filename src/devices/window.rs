@@ -110,7 +110,7 @@ impl Ringing {
         let (stop, over) = (stop.clone(), Stop::default());
         let ringing = Ringing { shared: shared.clone(), over: over.clone() };
         std::thread::Builder::new().name("window stop".into()).spawn(move || {
-            smol::block_on(smol::future::or(stop.heard(), over.heard()));
+            smol::future::block_on(smol::future::or(stop.heard(), over.heard()));
             shared.bell.ring();
         })?;
         Ok(ringing)

@@ -12,7 +12,7 @@ fn round(message: &Message) -> Message {
 
 #[test]
 fn messages_survive_the_wire() {
-    let hop = Hop { id: 7, name: "a".into(), latency_ms: Some(1.5), error_ms: None };
+    let hop = Hop { id: 7, name: "a".into(), latency_ms: Some(1.5), error_ms: None, frames: vec![(9, 1.25)] };
     assert!(matches!(round(&Message::Path(vec![hop.clone()])), Message::Path(p) if p == [hop.clone()]));
     let stream = About { rate: Some(29.97), every_frame: true, path: vec![hop] };
     let listening = Some("tcp://:4".to_string());
@@ -43,7 +43,14 @@ fn messages_survive_the_wire() {
     assert!(matches!(round(&Message::Pong(pong)), Message::Pong(p) if p == pong));
     let order = Order { from: Some("tcp://h:1".into()), heirs: 2 };
     assert!(matches!(round(&Message::Order(order.clone())), Message::Order(o) if o == order));
-    let status = Status { frames: 3, fps: 29.97, ready: true, from: Some("a".into()), ..Status::default() };
+    let status = Status {
+        frames: 3,
+        fps: 29.97,
+        ready: true,
+        at: Some("tcp://h:1".into()),
+        from: Some("a".into()),
+        ..Status::default()
+    };
     assert!(matches!(round(&Message::Status(status.clone())), Message::Status(s) if s == status));
     let bye = Bye { reason: "done".into(), over: true };
     assert!(matches!(round(&Message::Bye(bye.clone())), Message::Bye(b) if b == bye));

@@ -62,7 +62,7 @@ impl Capture {
 
     /// The source's thread: takes an image whenever one is there, while somebody watches.
     fn capture(&self, source: Box<dyn Source>, name: &str, wish: &Wish, shots: &Writer<Numbered>) {
-        smol::block_on(or(self.start.heard(), or(self.job.stop.heard(), self.enough.heard())));
+        smol::future::block_on(or(self.start.heard(), or(self.job.stop.heard(), self.enough.heard())));
         let live = source.about().live;
         let mut source = Some(source);
         let (mut retry, mut lost) = (Retry::default(), false);
@@ -70,7 +70,7 @@ impl Capture {
         let ended = || self.job.stop.said() || self.enough.said();
         let end = || or(self.job.stop.heard(), self.enough.heard());
         while !ended() && self.job.frames.is_none_or(|n| seq < n) {
-            smol::block_on(or(self.frames.until_read(), end()));
+            smol::future::block_on(or(self.frames.until_read(), end()));
             if !lost {
                 self.job.alive();
             }
@@ -86,7 +86,7 @@ impl Capture {
                     retry = Retry::default();
                     self.job.asking.store(false, Ordering::Relaxed);
                     if self.about.every_frame {
-                        smol::block_on(or(async { _ = shots.until_wanted().await }, end()));
+                        smol::future::block_on(or(async { _ = shots.until_wanted().await }, end()));
                     }
                     if !self.control.admits(shot.captured, &self.job.board) {
                         continue;
@@ -102,7 +102,7 @@ impl Capture {
                         false => log::warn!("{}: trying until it is back", fault::line(&error)),
                         true => log::debug!("{}", fault::line(&error)),
                     }
-                    smol::block_on(self.job.stop.pause(retry.delay()));
+                    smol::future::block_on(self.job.stop.pause(retry.delay()));
                 }
                 Err(error) => {
                     let text = format!("{name} broke off after {seq} frames: {}", fault::line(&error));
@@ -137,15 +137,17 @@ impl Capture {
                     false
                 },
             );
-            let Some((seq, shot)) = smol::block_on(wanted).then(|| images.next_blocking()).flatten() else { break };
+            let Some((seq, shot)) = smol::future::block_on(wanted).then(|| images.next_blocking()).flatten() else {
+                break;
+            };
             coder = self.control.renewed().unwrap_or(coder);
             let begun = clock::now();
             let (captured, error) = (shot.captured, Duration::ZERO);
             let making = Mutex::new(None::<Pen>);
             let early = |head: &Arc<Head>, segments: &[Segment<Bytes>]| {
                 let begin = || {
-                    let (pen, draft) = Draft::begin(epoch, seq, captured, error, head.clone());
-                    self.frames.put(draft);
+                    let (mut pen, draft) = Draft::begin(epoch, seq, captured, error, head.clone());
+                    pen.give(&self.frames, draft);
                     pen
                 };
                 lock(&making).get_or_insert_with(begin).add(runs::lots(segments.to_vec()));
@@ -156,7 +158,7 @@ impl Capture {
                     frames += 1;
                     let frame = Frame { epoch, seq, captured, error, coded };
                     match lock(&making).take() {
-                        Some(pen) => pen.end(frame),
+                        Some(pen) => _ = pen.end(frame),
                         None => _ = self.frames.put(frame.into()),
                     }
                     let now = clock::now();

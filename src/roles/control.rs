@@ -23,7 +23,7 @@ pub struct Control {
     changed: AtomicBool,
     /// When the next frame may be made, for a rate below the source's.
     due: Mutex<Time>,
-    limits: Arc<Limits>,
+    pub limits: Arc<Limits>,
     follow: Mutex<Follow>,
 }
 

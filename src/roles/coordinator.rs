@@ -11,6 +11,7 @@ use smol::future::or;
 use super::Job;
 use super::calls::{self, refuse};
 use super::downstream::Downstream;
+use crate::alarm::Alarm;
 use crate::endpoint::Endpoint;
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
@@ -18,7 +19,7 @@ use crate::message::{About, Bye, Hello, Message, Welcome};
 use crate::roster::{Member, Roster};
 use crate::stop::Stop;
 use crate::transports::{self, socket};
-use crate::{exchange, fault, greet};
+use crate::{clock, exchange, fault, greet};
 
 pub struct Coordinator {
     job: Arc<Job>,
@@ -35,6 +36,8 @@ pub struct Coordinator {
 
 /// Orders and statuses are said again this often: often enough that neither side takes the other for gone.
 pub const AGAIN: Duration = Duration::from_secs(1);
+/// A process that has died shows it within this, if its machine lives.
+const SHOWN: Duration = Duration::from_millis(1500);
 
 impl Coordinator {
     /// `start` is said when `wait` peers are ready.
@@ -48,9 +51,10 @@ impl Coordinator {
         let roster = Arc::new(Mutex::new(Roster::new(fanout)));
         let shown = roster.clone();
         job.board.count_more(Box::new(move |base| lock(&shown).lines(base)));
-        downstream.orphans.expect(0);
         let (job, downstream) = (job.clone(), downstream.clone());
-        Coordinator { job, downstream, name, about, roster, changed: Event::new(), start, wait }
+        let me = Coordinator { job, downstream, name, about, roster, changed: Event::new(), start, wait };
+        me.reordered();
+        me
     }
 
     /// Takes a peer that wants to join, until it leaves or dies.
@@ -60,6 +64,7 @@ impl Coordinator {
             Err(error) => return refuse(link, fault::line(&error)).await,
         };
         let (name, leave) = (member.name.clone(), member.leave.clone());
+        self.until_free(&member).await;
         let joined = lock(&self.roster).join(member);
         let key = match joined {
             Ok(key) => key,
@@ -83,10 +88,33 @@ impl Coordinator {
         }
     }
 
-    /// Tells everybody, since somebody came or went.
+    /// Where another process has the name: waits a little, as that one may be dead. Whoever is spoken to shows it.
+    async fn until_free(&self, member: &Member) {
+        let (due, mut alarm) = (clock::now() + SHOWN, Alarm::default());
+        let is_taken = || lock(&self.roster).is_taken(&member.name, member.instance);
+        if is_taken() {
+            self.changed.notify(usize::MAX);
+        }
+        while is_taken() && clock::now() < due {
+            listener!(self.changed => changed);
+            if is_taken() {
+                or(changed, alarm.until(Some(due))).await;
+            }
+        }
+    }
+
+    /// Tells everybody, since somebody came, went or moved.
     fn reordered(&self) {
-        self.downstream.orphans.expect(lock(&self.roster).heirs());
+        let (heirs, here) = {
+            let roster = lock(&self.roster);
+            (roster.heirs(), roster.len())
+        };
+        self.downstream.orphans.expect(heirs);
         self.changed.notify(usize::MAX);
+        if self.wait > 0 && !self.start.said() {
+            let are = if here == 1 { "is" } else { "are" };
+            log::info!("waiting for {} peers: {here} {are} here", self.wait);
+        }
     }
 
     async fn serve(&self, mut link: Link, key: u64, leave: &Stop) -> Result<()> {
@@ -123,9 +151,18 @@ impl Coordinator {
             match rx.recv().await? {
                 Some(Message::Status(status)) => {
                     let mut roster = lock(&self.roster);
-                    roster.tell(key, status);
-                    if roster.ready() >= self.wait && !self.start.said() {
-                        log::info!("{} peers are ready", roster.ready());
+                    let told = roster.tell(key, status, clock::now());
+                    let name = roster.name(key).unwrap_or_default().to_string();
+                    let ready = roster.ready();
+                    drop(roster);
+                    if let Some(above) = told.unreached {
+                        log::warn!("{name} cannot reach {above}: it gets the stream from here");
+                        self.reordered();
+                    } else if told.broke {
+                        self.changed.notify(usize::MAX); // the one above is spoken to, and shows whether it lives
+                    }
+                    if ready >= self.wait && !self.start.said() {
+                        log::info!("{ready} peers are ready");
                         self.start.say();
                     }
                 }

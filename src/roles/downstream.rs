@@ -11,6 +11,7 @@ use smol::lock::OnceCell;
 use super::Job;
 use super::calls::{dial, hello, refuse};
 use super::orphans::Orphans;
+use super::refused::{Hope, Hopes};
 use crate::adapt::Limits;
 use crate::draft::Draft;
 use crate::endpoint::Endpoint;
@@ -32,6 +33,8 @@ pub struct Downstream {
     pub over: Stop,
     /// What every link keeps within.
     limits: Arc<Limits>,
+    /// Calls that were not refused, and whatever else may take the stream.
+    pub hopes: Hopes,
     pub orphans: Orphans,
 }
 
@@ -44,7 +47,8 @@ impl Downstream {
         over: &Stop,
     ) -> Downstream {
         let (job, frames, path, over) = (job.clone(), frames.clone(), path.clone(), over.clone());
-        Downstream { job, frames, path, about, over, limits: Arc::default(), orphans: Orphans::default() }
+        let (limits, hopes, orphans) = Default::default();
+        Downstream { job, frames, path, about, over, limits, hopes, orphans }
     }
 
     /// The same, with links that keep within these limits.
@@ -71,8 +75,9 @@ impl Downstream {
     }
 
     /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies. It
-    /// begins with `kept`, a place that was taken for it already.
-    pub async fn call(self: Arc<Self>, to: Endpoint, mut kept: Option<Feed>) {
+    /// begins with `kept`, a place that was taken for it already. `hope`: it is one of those that may take the stream.
+    pub async fn call(self: Arc<Self>, to: Endpoint, mut kept: Option<Feed>, mut hope: Hope) {
+        let mut reached = false;
         loop {
             let dialled = or(
                 async {
@@ -87,10 +92,20 @@ impl Downstream {
             );
             let (link, _) = match or(dialled, self.stopped()).await {
                 Ok(Some(greeted)) => greeted,
+                Ok(None) if !reached && (self.over.said() || self.job.over.said()) => {
+                    return log::warn!("{to} was never there: it has nothing of the stream");
+                }
                 Ok(None) => return,
-                // The other receivers, where there are some, go on; the exit code remembers it.
-                Err(error) => return self.job.note(error),
+                Err(error) => {
+                    kept = None; // with every-frame too: nobody waits for one who does not want it
+                    match self.goes_on(&mut hope, &error).await {
+                        true => continue,
+                        false => return self.job.note(error), // for the exit code
+                    }
+                }
             };
+            hope.fulfilled();
+            reached = true;
             log::info!("connected to {to}");
             let mut feed = kept.take().unwrap_or_else(|| self.feed());
             if self.publish(link, &mut feed).await || (self.over.said() && !self.frames.is_every()) {
@@ -98,6 +113,15 @@ impl Downstream {
             }
             kept = Some(feed).filter(|_| self.frames.is_every());
         }
+    }
+
+    /// Waits to call again after a refusal; false where nobody else takes the stream, or there is no more of it.
+    async fn goes_on(&self, hope: &mut Hope, error: &anyhow::Error) -> bool {
+        if !hope.lost(error) || (self.hopes.are_gone() && self.frames.readers() == 0) {
+            return false;
+        }
+        or(self.job.stop.pause(hope.tell(error)), self.over.heard()).await;
+        !self.job.stop.said() && !self.over.said()
     }
 
     async fn stopped<T>(&self) -> anyhow::Result<Option<T>> {
@@ -117,7 +141,8 @@ impl Downstream {
         }
         log::info!("{} watches ({})", link.peer, greet::printable(&hello.agent));
         let member = hello.listening.is_some();
-        let mut feed = self.orphans.adopt(member).unwrap_or_else(|| self.feed());
+        let left = self.orphans.adopt(member, self.frames.is_every()).await;
+        let mut feed = left.unwrap_or_else(|| self.feed());
         let done = self.publish(link, &mut feed).await;
         self.orphans.left(member, (!done && self.frames.is_every()).then_some(feed));
     }
@@ -138,14 +163,17 @@ impl Downstream {
         match self.carry(link, feed, &self.job.stop).await {
             Ok(End::Over | End::Stopped) => return true,
             Ok(End::Left(reason)) => log::info!("{name} left: {reason}"),
-            Err(error) => log::warn!("{name} is gone: {}", fault::line(&error)),
+            Err(error) => {
+                let kept = if feed.every { ": what it lacks is kept for who comes in its place" } else { "" };
+                log::warn!("{name} is gone: {}{kept}", fault::line(&error));
+            }
         }
         false
     }
 
     /// Sends the stream over a link, counted on the board, until it ends.
     pub async fn carry(&self, link: Link, feed: &mut Feed, stop: &Stop) -> anyhow::Result<End> {
-        let peer = self.job.board.join(&link.peer);
+        let peer = self.job.board.serve(&link.peer);
         self.job.alive();
         let ended = publish(link, feed, &peer, stop).await;
         self.job.board.leave(&peer);

@@ -1,17 +1,17 @@
 //! A stream that comes from whom a coordinator says.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use smol::Task;
 use smol::future::or;
 
-use super::calls::dial;
+use super::calls::{dial_telling, waiting};
 use super::upstream::{Parting, Upstream};
 use crate::endpoint::Endpoint;
 use crate::fault;
 use crate::latest::Latest;
 use crate::link::Link;
+use crate::lock::lock;
 use crate::message::{About, Hello};
 use crate::retry::Retry;
 use crate::stop::Stop;
@@ -37,15 +37,16 @@ impl Upstream {
                 if watching.await {
                     return; // the stream ended meanwhile
                 }
+                _ = self.path.extend(about.path.clone()); // until it ended, that one has told its own
             }
             log::info!("connected to {from}");
-            let (me, leave) = (self.clone(), Stop::default());
+            let (me, at, leave) = (self.clone(), from.clone(), Stop::default());
             let (_, watching) = standing.insert((
                 leave.clone(),
                 smol::spawn(async move {
-                    me.stand(true);
+                    me.stand(Some(at));
                     let over = me.watch(link, about, &leave, None).await == Parting::Over;
-                    me.stand(false);
+                    me.stand(None);
                     over
                 }),
             ));
@@ -64,22 +65,33 @@ impl Upstream {
         }
     }
 
-    fn stand(&self, stands: bool) {
-        self.stands.store(stands, Ordering::Relaxed);
+    fn stand(&self, at: Option<Endpoint>) {
+        *lock(&self.stands) = at;
         self.moved.notify(usize::MAX);
     }
 
-    /// Waits until the link to where a coordinator says stands, or does no more.
+    /// Waits until the link stands elsewhere, or nowhere any more.
     pub async fn moved(&self) {
         self.moved.listen().await;
     }
 
-    /// Calls until it is let in; none when told to stop. While peers change their places one may still refuse another.
+    /// Calls until it is let in; none when told to stop, or when the stream is over. While peers change their places one may
+    /// still refuse another, or be gone: what fails once is not told.
     async fn reach(&self, from: &Endpoint, hello: &Hello) -> Option<(Link, About)> {
         let mut retry = Retry::default();
         let mut said = false;
         loop {
-            let error = match dial(&self.job, from, hello).await {
+            let (mut tell, mut failed) = (waiting(from), false);
+            let trouble = |error: &anyhow::Error| {
+                if std::mem::replace(&mut failed, true) {
+                    tell(error);
+                }
+            };
+            let over = async {
+                self.over.heard().await;
+                Ok(None)
+            };
+            let error = match or(dial_telling(&self.job, from, hello, trouble), over).await {
                 Ok(None) => return None,
                 Ok(Some((link, welcome))) => match self.path.extend(welcome.stream.path.clone()) {
                     Ok(()) => return Some((link, welcome.stream)),

@@ -10,6 +10,7 @@ use smol::future::or;
 
 use super::Job;
 use super::secure::CertArgs;
+use crate::adapt::Limits;
 use crate::endpoint::Endpoint;
 use crate::fault;
 use crate::transports::socket;
@@ -113,10 +114,16 @@ impl Door {
 }
 
 /// Serves the page of a live stream until the job ends.
-pub fn show(job: &Arc<Job>, door: Door, origins: Vec<String>, origin: Origin, control: Option<Arc<dyn Control>>) {
+pub fn show(
+    job: &Arc<Job>,
+    door: Door,
+    origins: Vec<String>,
+    origin: Origin,
+    (control, limits): (Option<Arc<dyn Control>>, Arc<Limits>),
+) {
     let views = Arc::new(Views::new(origin));
     let sizes = Sizes::new(&views);
-    let live = Live { views: views.clone(), board: job.board.clone(), control, sizes };
+    let live = Live { views: views.clone(), board: job.board.clone(), control, sizes, limits };
     let stop = job.stop.clone();
     job.spawn(async move { or(views.run(), stop.heard()).await });
     door.serve(job, origins, Arc::new(live));

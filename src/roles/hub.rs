@@ -116,7 +116,7 @@ pub fn run(args: HubArgs) -> Result<()> {
     let prepared = library.as_ref().filter(|_| args.prepare).map(Library::prepare);
     if job.stop.said() {
         log::info!("it was told to stop while it prepared: the next start goes on with that");
-        return smol::block_on(job.ended());
+        return smol::future::block_on(job.ended());
     }
     if let Some(Err(error)) = prepared {
         log::warn!("{}", fault::line(&error));
@@ -133,7 +133,7 @@ pub fn run(args: HubArgs) -> Result<()> {
         library,
         guarded: job.key.is_some() || on.iter().any(|on| on.key.is_some()),
     });
-    let ended = smol::block_on(async {
+    let ended = smol::future::block_on(async {
         let mut announced = Vec::new();
         for on in on {
             let on = args.cert.on(on, &args.http)?;
@@ -196,7 +196,7 @@ impl Hub {
         if self.library.as_ref().is_some_and(|library| library.entry(&name).is_some()) {
             return Err(format!("{name} is a video of the library: stream under another name"));
         }
-        let room = Room::live(&self.job, &name, self.chat_history, &self.rungs);
+        let room = Room::live(&self.job, &name, self.chat_history, &self.rungs, &self.limits);
         rooms.insert(name, room.clone());
         Ok(room)
     }

@@ -40,6 +40,7 @@ mod orphans;
 pub mod output;
 pub mod player;
 pub mod recv;
+mod refused;
 pub mod relay;
 mod secure;
 pub mod send;
@@ -112,6 +113,8 @@ impl Job {
     /// Starts the log, the stats, the signals and the clocks of a role.
     pub fn start(role: &'static str, common: &Common) -> Result<Arc<Job>> {
         let level = if common.quiet { -1 } else { common.verbose as i8 };
+        more_files();
+        crate::alarm::start();
         crate::log::start(level, common.log.as_deref())?;
         // Quiet is for people; a program that asks for its form gets it.
         let form = if common.quiet && common.stats == Form::Human { Form::None } else { common.stats };
@@ -183,6 +186,7 @@ impl Job {
 
     /// An address with the job's key, unless it has its own.
     pub fn keyed(&self, endpoint: &Endpoint) -> Endpoint {
+        endpoint.key.iter().for_each(secure::warn_of);
         Endpoint { key: endpoint.key.clone().or_else(|| self.key.clone()), ..endpoint.clone() }
     }
 
@@ -206,12 +210,19 @@ impl Job {
         };
         or(all, async { _ = Timer::after(LAST_WORDS).await }).await;
         self.tell(true);
-        if lock(&self.report).failed {
+        if lock(&self.report).failed || crate::log::failed() {
             self.note(Fault::told(Kind::Failed).into());
         }
         let error = lock(&self.error).take();
         error.map_or(Ok(()), Err)
     }
+}
+
+/// Every connection takes a file, a proxied one two: the limit is raised as far as this user may.
+fn more_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }); // fewer connections then
 }
 
 /// A line of figures a second; `ended` tells the totals.

@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use async_io::Timer;
 use clap::{Args, ValueEnum};
+use rustix::io::Errno;
 use smol::future::or;
 
 use super::{Job, window};
-use crate::clock::{self, Time};
+use crate::alarm::Alarm;
+use crate::clock;
 use crate::codec;
 use crate::codec::decode::Decoder;
 use crate::devices::outputs::{self, Folder};
@@ -111,13 +113,13 @@ const COMPLETE: Duration = Duration::from_millis(700);
 
 /// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends; after `over`
 /// it does not, since others still take what is left of the stream.
-pub fn start(job: &Arc<Job>, stream: &Fanout<Draft>, over: &Stop, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
+pub fn start(job: &Arc<Job>, stream: &Arc<Fanout<Draft>>, over: &Stop, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
     let left = Arc::new(AtomicUsize::new(outputs.len()));
     let start = |output: Output| {
         let (job, left, over) = (job.clone(), left.clone(), over.clone());
-        let frames = stream.subscribe();
+        let (frames, stream) = (stream.subscribe(), stream.clone());
         std::thread::spawn(move || {
-            run(&job, output, frames);
+            run(&job, output, frames, &|| stream.is_every());
             if left.fetch_sub(1, Ordering::AcqRel) == 1 && !over.said() {
                 job.stop.say();
             }
@@ -140,9 +142,9 @@ pub async fn join(outputs: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Gives an output its frames until they are over, it has all it should, or it takes no more.
-pub fn run(job: &Job, mut output: Output, frames: Latest<Draft>) {
-    let taken = take(job, &mut output, frames);
+/// Gives an output its frames until they are over, it has all it should, or it takes no more. `every`: none may be left out.
+pub fn run(job: &Job, mut output: Output, frames: Latest<Draft>, every: &dyn Fn() -> bool) {
+    let taken = take(job, &mut output, frames, every);
     let finished = output.sink.finish();
     match taken.and(finished) {
         Err(error) if broken_pipe(&error) && output.name == "-" => log::info!("stdout was closed"),
@@ -159,11 +161,13 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
-fn take(job: &Job, output: &mut Output, drafts: Latest<Draft>) -> Result<()> {
-    let mut queue = Queue { drafts, making: None, held: None, playout: Playout::new(output.mode) };
+fn take(job: &Job, output: &mut Output, drafts: Latest<Draft>, every: &dyn Fn() -> bool) -> Result<()> {
+    let mut queue =
+        Queue { drafts, making: None, held: None, playout: Playout::new(output.mode), alarm: Alarm::default() };
     let decodes = output.sink.decodes();
     let mut decoder = Decoder::default();
     let mut trouble = Repeated::default();
+    let mut scarce = Scarce { job, every, told: Repeated::default() };
     let (mut count, mut late, mut bad) = (0, 0, 0u64);
     while let Some(frame) = queue.next(&mut decoder, decodes) {
         let newly = queue.playout.late() - late;
@@ -171,8 +175,7 @@ fn take(job: &Job, output: &mut Output, drafts: Latest<Draft>) -> Result<()> {
         job.board.whole().dropped.late += newly;
         match prepare(job, &mut decoder, decodes, &frame) {
             Ok(Prepared(frame, picture)) => {
-                output.sink.put(&frame, picture).context("it takes no more")?;
-                count += 1;
+                count += scarce.put(&mut *output.sink, &frame, picture).context("it takes no more")?;
             }
             Err(error) => {
                 job.board.whole().dropped.corrupt += 1;
@@ -188,6 +191,48 @@ fn take(job: &Job, output: &mut Output, drafts: Latest<Draft>) -> Result<()> {
     }
     ensure!(count > 0 || bad == 0, "none of its {bad} frames could be decoded");
     Ok(())
+}
+
+/// What an output does when the process may open no more files, which callers can bring about: a frame that finds none is
+/// left out, or waited with where none may be.
+struct Scarce<'a> {
+    job: &'a Job,
+    every: &'a dyn Fn() -> bool,
+    told: Repeated,
+}
+
+impl Scarce<'_> {
+    /// Gives a frame to its output; how many it took.
+    fn put(&mut self, sink: &mut dyn Sink, frame: &Frame, picture: Option<Arc<Picture>>) -> Result<u64> {
+        let late = clock::now() + SCARCE;
+        loop {
+            let Err(error) = sink.put(frame, picture.clone()) else { return Ok(1) };
+            let every = (self.every)();
+            if !out_of_files(&error) || (every && clock::now() > late) {
+                return Err(error);
+            }
+            if let Some(n) = self.told.again(clock::now()) {
+                let done = if every { "a frame waits".to_string() } else { format!("{n} frames are left out") };
+                log::warn!("{done}: {} (ulimit -n says how many there may be)", fault::line(&error));
+            }
+            if !every {
+                self.job.board.whole().dropped.slow += 1;
+                return Ok(0);
+            }
+            if !self.job.stop.wait_until(clock::now() + AGAIN) {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Longer than callers that say nothing may hold files; and how often a file is tried for meanwhile.
+const SCARCE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(20);
+
+fn out_of_files(error: &anyhow::Error) -> bool {
+    let code = error.chain().find_map(|e| e.downcast_ref::<std::io::Error>()?.raw_os_error());
+    code.is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(|errno| errno.raw_os_error()).contains(&code))
 }
 
 /// A frame as its output takes it.
@@ -219,6 +264,7 @@ struct Queue {
     /// The last one, kept until its frame was dealt with: whoever waits for that looks for the drafts.
     held: Option<Draft>,
     playout: Playout,
+    alarm: Alarm,
 }
 
 enum News {
@@ -241,7 +287,7 @@ impl Queue {
             if over {
                 return self.playout.flush();
             }
-            match smol::block_on(self.news(now)) {
+            match smol::future::block_on(self.news()) {
                 News::Draft(Some(draft)) => self.making = Some(draft),
                 News::Draft(None) => over = true,
                 News::Part(Part::Lots(lots)) => {
@@ -261,12 +307,9 @@ impl Queue {
         }
     }
 
-    async fn news(&mut self, now: Time) -> News {
-        let alarm = async {
-            match self.playout.wake() {
-                Some(at) => _ = Timer::after(at.since(now)).await,
-                None => std::future::pending().await,
-            }
+    async fn news(&mut self) -> News {
+        let time = async {
+            self.alarm.until(self.playout.wake()).await;
             News::Time
         };
         let news = async {
@@ -275,6 +318,6 @@ impl Queue {
                 None => News::Draft(self.drafts.next().await),
             }
         };
-        or(news, alarm).await
+        or(news, time).await
     }
 }

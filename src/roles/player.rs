@@ -14,6 +14,7 @@ use crate::word::Word;
 use crate::{transports, units};
 
 mod memory;
+mod poster;
 mod room;
 mod session;
 mod view;
@@ -115,7 +116,7 @@ pub fn run(args: PlayerArgs) -> Result<()> {
     let session = Session::new(&job, orders, (Box::new(|| {}), Box::new(nothing)), false);
     talk(&job, order);
     let first = args.first(call);
-    smol::block_on(async {
+    smol::future::block_on(async {
         job.spawn(session.run(first));
         job.ended().await
     })

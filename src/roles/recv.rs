@@ -75,7 +75,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
         Arc::new(Receiver { job: job.clone(), upstream: Arc::new(Upstream::new(&job, path, args.stay, false)) });
     let listener = match &args.from {
         Some(_) => None,
-        None => Some(smol::block_on(listen(&job, &args.cert.on(args.listening(), &args.http)?))?),
+        None => Some(smol::future::block_on(listen(&job, &args.cert.on(args.listening(), &args.http)?))?),
     };
     let show = Show {
         upstream: &receiver.upstream,
@@ -93,10 +93,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
 impl Receiver {
     fn connect(self: Arc<Self>, args: &RecvArgs, listener: Option<Box<dyn Listener>>) {
         let job = self.job.clone();
-        if let Some(from) = args.from.clone() {
-            job.board.whole().stream = Some(from.name().to_string());
-            job.spawn(self.upstream.clone().call(from));
-        }
+        self.upstream.call(args.from.as_slice());
         if let Some(listener) = listener {
             let only = args.listening().name;
             job.spawn(serve(job.clone(), listener, move |link, hello| self.clone().guest(link, hello, only.clone())));

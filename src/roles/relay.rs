@@ -21,6 +21,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::link::Link;
 use crate::message::{Hello, Side};
 use crate::path::Path;
+use crate::roster;
 use crate::transports::{self, Listener};
 
 /// Receive video and pass it on as it comes, to any number of others
@@ -47,7 +48,7 @@ pub struct RelayArgs {
     #[arg(long, value_name = "URL", value_parser = transports::dialled)]
     pub next: Vec<Endpoint>,
     /// Name of this relay on the way of the stream; among those that join the same network one of its own
-    #[arg(long, value_name = "NAME", default_value = "relay", value_parser = endpoint::check_name)]
+    #[arg(long, value_name = "NAME", default_value = "relay", value_parser = roster::check_peer)]
     pub peer: String,
     /// Drop nothing, whatever the sender says: it waits for the slowest of those that come next
     #[arg(long)]
@@ -91,10 +92,15 @@ pub fn run(args: RelayArgs) -> Result<()> {
     let upstream = Arc::new(Upstream::new(&job, path.clone(), args.stay, args.every_frame));
     let (out, about, over) = (&upstream.merge.out, upstream.about.clone(), &upstream.over);
     let downstream = Arc::new(Downstream::new(&job, out, &path, about, over));
+    job.board.count_once(&upstream.merge.begun);
+    job.board.count_hop(Box::new(move |line| path.added(line.latency_ms, line.latency_err_ms)));
     let relay = Arc::new(Relay { job: job.clone(), upstream, downstream, joined: args.join.is_some() });
     let on = args.listen.clone().or_else(|| args.from.is_empty().then(|| args.usual_address()));
+    // Who joins under a key is called under it.
+    let key = args.join.as_ref().and_then(|to| to.key.clone());
+    let on = on.map(|on| Endpoint { key: on.key.clone().or(key), ..on });
     let on = on.map(|on| args.cert.on(on, &args.http)).transpose()?;
-    let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
+    let listener = on.as_ref().map(|on| smol::future::block_on(listen(&job, on))).transpose()?;
     let show = Show {
         upstream: &relay.upstream,
         outputs: &args.outputs,
@@ -112,10 +118,7 @@ pub fn run(args: RelayArgs) -> Result<()> {
 impl Relay {
     /// Starts a task for each peer; when the stream is over and all have it, the job ends.
     fn connect(self: Arc<Self>, args: &RelayArgs, listener: Option<(Endpoint, Box<dyn Listener>)>) {
-        for from in &args.from {
-            self.job.board.whole().stream = Some(from.name().to_string());
-            self.job.spawn(self.upstream.clone().call(from.clone()));
-        }
+        self.upstream.call(&args.from);
         if let (Some(to), Some((_, listener))) = (&args.join, &listener) {
             self.job.spawn(self.joined(args, to, listener.local()).run());
         }
@@ -126,13 +129,14 @@ impl Relay {
         }
         // Without an output of its own a relay is there for those that it calls.
         let only_calls = !args.next.is_empty() && self.downstream.frames.readers() == 0;
-        let calls = args.next.iter().map(|next| {
-            // Its place is taken before the first frame comes, so that none is missing.
-            let place = self.downstream.feed();
-            smol::spawn(self.downstream.clone().call(next.clone(), Some(place)))
-        });
-        let (calls, me): (Vec<_>, _) = (calls.collect(), self.clone());
+        let hopes = &self.downstream.hopes;
+        let page = args.http.http.is_some().then(|| hopes.add()); // somebody may look at any time
+        // Their places are taken before the first frame comes, so that none is missing.
+        let calls: Vec<_> = args.next.iter().map(|next| (next.clone(), self.downstream.feed(), hopes.add())).collect();
+        let call = |(next, place, hope)| smol::spawn(self.downstream.clone().call(next, Some(place), hope));
+        let (calls, me): (Vec<_>, _) = (calls.into_iter().map(call).collect(), self.clone());
         self.job.spawn(async move {
+            let _page = page;
             for call in calls {
                 call.await;
             }
@@ -181,7 +185,6 @@ impl Relay {
             let lines = self.job.board.lines(clock::now());
             if let Some(line) = lines.iter().find(|line| line.latency_ms.is_some()) {
                 self.downstream.path.measured(line.latency_ms, line.latency_err_ms);
-                self.job.board.whole().hop = self.downstream.path.added();
             }
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Once;
 
 use anyhow::Result;
 use clap::Args;
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 use super::http::HttpArgs;
 use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
-use crate::key::{Key, LONGEST, SHORT};
+use crate::key::{Key, LONGEST};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Everywhere")]
@@ -21,8 +22,8 @@ pub struct KeyArgs {
     /// Key that both ends share, for links and pages (in VSTREAM_KEY or a file other users do not see it)
     #[arg(long, value_name = "KEY")]
     key: Option<Secret>,
-    /// Read the key from a file, its first line
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    /// Read the key from a file, its first line; it counts before --key and VSTREAM_KEY
+    #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
 
@@ -47,15 +48,23 @@ impl std::fmt::Debug for Secret {
 impl KeyArgs {
     pub fn key(&self) -> Result<Option<Key>> {
         let word = match (&self.key, &self.key_file) {
-            (Some(Secret(word)), _) => word.clone(),
-            (None, Some(path)) => first_line(path)?,
+            (_, Some(path)) => first_line(path)?,
+            (Some(Secret(word)), None) => word.clone(),
             (None, None) => return Ok(None),
         };
-        let key = Key::new(&word).map_err(Fault::usage)?;
-        if word.len() < SHORT {
-            log::warn!("the key is short and soon found by trying: `openssl rand -base64 18` makes a good one");
-        }
+        let from = self.key_file.as_ref().map(|path| format!(" (read from {})", path.display())).unwrap_or_default();
+        let key = Key::new(&word).map_err(|why| Fault::usage(format!("{why}{from}")))?;
+        warn_of(&key);
         Ok(Some(key))
+    }
+}
+
+/// Says once that a key is soon found, where it is.
+pub fn warn_of(key: &Key) {
+    static SAID: Once = Once::new();
+    let warn = || log::warn!("the key is short and soon found by trying: `openssl rand -base64 18` makes a good one");
+    if key.is_short() {
+        SAID.call_once(warn);
     }
 }
 
@@ -126,7 +135,7 @@ mod tests {
             assert_eq!(of(text).unwrap(), Some(word.clone()), "{text:?}");
         }
         for bad in ["", "\n", "\nx", &"x".repeat(LONGEST + 1)] {
-            assert!(of(bad).is_err());
+            assert!(of(bad).unwrap_err().to_string().contains("/key"), "it names the file");
         }
     }
 

@@ -19,10 +19,12 @@ use crate::codec::coder::{Codec, Wanted};
 use crate::codec::gate;
 use crate::devices::{self, Raw, Wish};
 use crate::endpoint::Endpoint;
-use crate::fault;
+use crate::fault::{self, Fault};
 use crate::link::Link;
 use crate::message::{About, Hello, Side};
-use crate::path::Path;
+use crate::path::{HOPS_MAX, Path};
+use crate::roster::{Member, Roster};
+use crate::stop::Stop;
 use crate::transports::Listener;
 use crate::web::views;
 use crate::{transports, units};
@@ -50,10 +52,10 @@ pub struct SendArgs {
     /// Wait here for peers that join (relay --join), and put them in a chain, or a tree: each gets the stream from another
     #[arg(long, value_name = "URL", value_parser = transports::endpoint, conflicts_with = "listen")]
     pub coordinate: Option<Endpoint>,
-    /// Begin when so many peers have joined and are connected to each other
+    /// Begin when so many peers have joined and are connected to each other: at most 15 in a chain, 256 in a tree
     #[arg(long, value_name = "N", requires = "coordinate", conflicts_with = "listen", default_value_t = 0)]
     pub wait_peers: usize,
-    /// Peers that each one passes the stream on to; 1 makes a chain
+    /// Peers that each one passes the stream on to; 1 makes a chain, of at most 15 as a stream goes over 16 hops
     #[arg(long, value_name = "K", requires = "coordinate", conflicts_with = "listen", default_value = "1", value_parser = fanout)]
     pub fanout: usize,
     /// test, camera, /dev/videoN, a file, a folder, http://…, or - for stdin [default: the camera, or test without one]
@@ -74,7 +76,7 @@ pub struct SendArgs {
     /// How frames are coded
     #[arg(long, value_enum, default_value = "jpeg")]
     pub codec: Codec,
-    /// What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG]
+    /// What changed by less is not sent again: auto, off, or a mean squared change of 8x8 pixels [default: auto, off where the source gives JPEG that no udp:// may lose]
     #[arg(long, value_name = "GATE")]
     pub gate: Option<gate::Mode>,
     /// Send no more than this to each receiver: 8mbit
@@ -104,6 +106,25 @@ fn fanout(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|k| (1..=64).contains(k)).ok_or_else(|| "a number of peers from 1 to 64".to_string())
 }
 
+/// Whether so many peers can join at all, by the rule of those that do.
+fn check_peers(wait: usize, fanout: usize) -> Result<()> {
+    let mut roster = Roster::new(fanout);
+    let peer = |n: usize| {
+        let (name, address, leave) = (n.to_string(), Endpoint::any(), Stop::default());
+        Member { name, instance: n as u64, address, leave }
+    };
+    let most = (0..wait).take_while(|&n| roster.join(peer(n)).is_ok()).count();
+    if most == wait {
+        return Ok(());
+    }
+    let text = format!("--wait-peers {wait}: with --fanout {fanout} no more than {most} can join");
+    let hint = match fanout {
+        1 => format!("a stream goes over {HOPS_MAX} hops, the source is one; --fanout 2 makes a tree, of many more"),
+        _ => "wait for fewer: others may join later, as many as that".to_string(),
+    };
+    Err(Fault::usage(text).hint(hint).into())
+}
+
 /// What the tasks of a sender share.
 struct Sender {
     job: Arc<Job>,
@@ -112,11 +133,12 @@ struct Sender {
 }
 
 pub fn run(args: SendArgs) -> Result<()> {
+    check_peers(args.wait_peers, args.fanout)?;
     let job = Job::start("send", &args.common)?;
-    // A JPEG of one segment would be lost with any datagram of it: tiles are made of it where datagrams may be lost.
+    // A JPEG of one segment would be lost with any datagram of it: tiles are made of it where datagrams may be lost for good.
     let mut ends = args.to.iter().chain(&args.listen).chain(&args.coordinate);
     let lossy = ends.any(|end| transports::find(&end.scheme).is_some_and(|t| t.is_lossy()));
-    let gate = args.gate.or(lossy.then_some(gate::Mode::Auto));
+    let gate = args.gate.or((lossy && !args.every_frame).then_some(gate::Mode::Auto));
     let wanted = Wanted { size: args.size, quality: args.quality, codec: args.codec, gate };
     let wish = Wish {
         size: args.size,
@@ -129,16 +151,18 @@ pub fn run(args: SendArgs) -> Result<()> {
     let name = args.from.clone().unwrap_or_else(|| devices::default_name().to_string());
     // First of all, so that its address is the first line; callers wait a moment while the source opens.
     let on = args.listen.clone().or(args.coordinate.clone()).map(|on| args.cert.on(on, &args.http)).transpose()?;
-    let listener = on.as_ref().map(|on| smol::block_on(listen(&job, on))).transpose()?;
-    let door = args.http.http.as_ref().map(|on| smol::block_on(http::open(on, &args.cert))).transpose()?;
+    let listener = on.as_ref().map(|on| smol::future::block_on(listen(&job, on))).transpose()?;
+    let door = args.http.http.as_ref().map(|on| smol::future::block_on(http::open(on, &args.cert))).transpose()?;
     let source = match devices::open(&name, &wish, &job.stop) {
-        Err(_) if job.stop.said() => return smol::block_on(job.ended()),
+        Err(_) if job.stop.said() => return smol::future::block_on(job.ended()),
         opened => opened.map_err(fault::of_device)?,
     };
     let about = source.about();
-    match args.fps.filter(|&fps| about.rate == Some(fps)) {
-        Some(fps) => log::info!("sending {}, {fps} frames a second of it", about.text),
-        None => log::info!("sending {}", about.text),
+    let some = args.fps.filter(|&fps| about.rate == Some(fps));
+    let some = some.map_or(String::new(), |fps| format!(", {fps} frames a second of it"));
+    match args.wait_peers {
+        0 => log::info!("sending {}{some}", about.text),
+        n => log::info!("to be sent, when {n} peers are ready: {}{some}", about.text),
     }
     job.board.whole().length = about.length.filter(|_| !args.looped);
     let adapt = args.adapt || (about.live && !args.no_adapt && !args.every_frame);
@@ -153,7 +177,7 @@ pub fn run(args: SendArgs) -> Result<()> {
         capture.start.say();
     }
     capture.run(source, name, wish, wanted);
-    let ended = smol::block_on(async {
+    let ended = smol::future::block_on(async {
         if let Some(door) = door {
             sender.show(door, args.http.allow_origin.clone());
         }
@@ -168,6 +192,9 @@ impl Sender {
     /// Starts a task for each receiver to call, or for those that will call; the last to end ends the job.
     fn connect(self: Arc<Self>, args: SendArgs, listener: Option<Box<dyn Listener>>) {
         let mut calls = Vec::new();
+        let hopes = self.downstream.hopes.clone();
+        let others = args.http.http.is_some() || args.coordinate.is_some();
+        let others = others.then(|| hopes.add()); // somebody may come at any time
         let on = args.listen.as_ref().or(args.coordinate.as_ref());
         if let (Some(on), Some(listener)) = (on, listener) {
             let (me, name) = (self.clone(), on.name().to_string());
@@ -183,14 +210,16 @@ impl Sender {
             let encoded = self.capture.encoded.clone();
             calls.push(smol::spawn(async move { encoded.heard().await }));
         }
-        for to in args.to {
+        let to: Vec<_> = args.to.into_iter().map(|to| (to, hopes.add())).collect();
+        for (to, hope) in to {
             self.job.board.whole().stream = Some(to.name().to_string());
             // With every-frame the source waits for this one too from the beginning, else for none that is not there.
             let place = self.capture.about.every_frame.then(|| self.downstream.feed());
-            calls.push(smol::spawn(self.downstream.clone().call(to, place)));
+            calls.push(smol::spawn(self.downstream.clone().call(to, place, hope)));
         }
         let job = self.job.clone();
         job.clone().spawn(async move {
+            let _others = others;
             for call in calls {
                 call.await;
             }
@@ -202,11 +231,12 @@ impl Sender {
     fn show(self: &Arc<Self>, door: http::Door, origins: Vec<String>) {
         let capture = self.capture.clone();
         let origin = views::Origin {
-            subscribe: Box::new(move || capture.frames.subscribe()),
+            frames: capture.frames.clone(),
             eager: self.capture.about.every_frame,
             over: self.capture.over.clone(),
         };
-        http::show(&self.job, door, origins, origin, Some(self.capture.control.clone()));
+        let control = &self.capture.control;
+        http::show(&self.job, door, origins, origin, (Some(control.clone()), control.limits.clone()));
     }
 
     fn coordinator(&self, name: &str, args: &SendArgs) -> Coordinator {

@@ -266,16 +266,16 @@ pub fn run(args: ShapeArgs) -> Result<()> {
             return tc::show(device, up, &script);
         }
         let job = Job::start("shape", &args.common)?;
-        return smol::block_on(tc::run(&job, device, up, &script));
+        return smol::future::block_on(tc::run(&job, device, up, &script));
     }
     let spec = args.proxy(up, down)?;
     let job = Job::start("shape", &args.common)?;
-    let begun = smol::block_on(begin(&job, &args, spec));
+    let begun = smol::future::block_on(begin(&job, &args, spec));
     let proxies = begun?;
     if let Some((name, script)) = script {
         proxies.play(&name, script);
     }
-    smol::block_on(async {
+    smol::future::block_on(async {
         job.stop.heard().await;
         let ended = job.ended().await;
         proxies.close().await;
@@ -284,7 +284,6 @@ pub fn run(args: ShapeArgs) -> Result<()> {
 }
 
 async fn begin(job: &Arc<Job>, args: &ShapeArgs, spec: Option<Spec>) -> Result<Arc<Proxies>> {
-    more_files();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)); // short enough to type again
     let proxies = Proxies::new(seed, job.board.clone());
     job.board.count_otherwise(lines::lines(proxies.clone()));
@@ -346,13 +345,6 @@ async fn serve(job: &Arc<Job>, args: &ShapeArgs, proxies: &Arc<Proxies>) -> Resu
         Err(error) => log::warn!("there is no panel and no API: {}: --http ADDR chooses a place", fault::line(&error)),
     }
     Ok(())
-}
-
-/// A proxied connection takes two files: the limit is raised as far as this user may.
-fn more_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }); // fewer connections then
 }
 
 fn list_profiles() -> Result<()> {

@@ -35,11 +35,11 @@ impl Show<'_> {
     pub fn run(self, connect: impl FnOnce()) -> Result<()> {
         let (job, frames) = (&self.upstream.job, &self.upstream.merge.out);
         // A port in use must not cost the files of an earlier run: they are opened, and emptied, after it.
-        let door = self.http.http.as_ref().map(|on| smol::block_on(http::open(on, self.cert))).transpose()?;
+        let door = self.http.http.as_ref().map(|on| smol::future::block_on(http::open(on, self.cert))).transpose()?;
         let about = self.upstream.about.clone();
         let rate = Arc::new(move || about.get().and_then(|about| about.rate));
         let mut outputs = match self.outputs.open(rate, &job.stop) {
-            Err(_) if job.stop.said() => return smol::block_on(job.ended()), // stopped while a pipe waited for its reader
+            Err(_) if job.stop.said() => return smol::future::block_on(job.ended()), // stopped while a pipe waited for its reader
             opened => opened?,
         };
         let listening = || job.board.whole().listening.clone().unwrap_or_default();
@@ -49,17 +49,15 @@ impl Show<'_> {
             outputs.push(Output { name: "nothing".to_string(), sink: Box::new(Nothing), mode: playout::Mode::Off });
         }
         if let Some(door) = door {
-            let frames = frames.clone();
-            let subscribe = Box::new(move || frames.subscribe());
-            let origin = views::Origin { subscribe, eager: true, over: job.stop.clone() };
-            http::show(job, door, self.http.allow_origin.clone(), origin, None);
+            let origin = views::Origin { frames: frames.clone(), eager: true, over: job.stop.clone() };
+            http::show(job, door, self.http.allow_origin.clone(), origin, (None, Arc::default()));
         }
         let outputs = output::start(job, frames, &self.over, outputs);
         connect();
         let ending = {
             let (job, frames) = (job.clone(), frames.clone());
             std::thread::spawn(move || {
-                smol::block_on(async {
+                smol::future::block_on(async {
                     job.stop.heard().await;
                     frames.close();
                     output::join(outputs).await;

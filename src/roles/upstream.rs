@@ -1,15 +1,17 @@
 //! Where a receiver's or a relay's stream comes from: senders that it calls or that call it. Several may bring the same
 //! stream; its frames go on once.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
 use event_listener::Event;
+use smol::future::or;
 use smol::lock::OnceCell;
 
 use super::Job;
 use super::calls::{Visits, dial_telling, hello, refuse, waiting};
+use super::refused::{Hope, Hopes};
 use crate::codec;
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -43,8 +45,8 @@ pub struct Upstream {
     stay: bool,
     /// No frame may be dropped, whatever the publisher says.
     every: bool,
-    /// The link to where a coordinator says stands.
-    pub stands: AtomicBool,
+    /// Where the link stands by which the stream comes, if a coordinator says where from.
+    pub stands: Mutex<Option<Endpoint>>,
     pub(super) moved: Event,
     /// Who sends now: one of another stream is refused.
     holders: Mutex<Vec<Holder>>,
@@ -73,6 +75,18 @@ pub struct Holder {
     pub leave: Stop,
 }
 
+impl Holder {
+    /// Whether it sends another stream than such a one, and is another process.
+    fn is_strange_to(&self, origin: u64, instance: u64) -> bool {
+        self.origin != origin && self.instance != instance
+    }
+}
+
+/// Where the stream of a caller was born: there, if it does not relay it.
+fn origin(hello: &Hello) -> u64 {
+    hello.stream.path.first().map_or(hello.instance, |hop| hop.id)
+}
+
 /// How a link to a sender has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
@@ -81,6 +95,28 @@ pub enum Parting {
     /// The far side said that it leaves.
     SentOff,
     Broken,
+}
+
+/// Who sends pings every second; and how often it is looked whether something came.
+const SIGN: Duration = Duration::from_millis(1500);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Why somebody may not send.
+#[derive(Debug)]
+pub enum NoSeat {
+    /// This one does.
+    Held(String),
+    /// The stream would come back to where it has been, or is too far from its source.
+    Round(String),
+}
+
+impl std::fmt::Display for NoSeat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NoSeat::Held(other) => write!(f, "{other} sends already"),
+            NoSeat::Round(why) => f.write_str(why),
+        }
+    }
 }
 
 impl Upstream {
@@ -95,8 +131,17 @@ impl Upstream {
         Upstream { board: board.clone(), merge: Merge::into(Fanout::keeping()), ..self }
     }
 
-    /// Calls a sender, and calls again when it dies.
-    pub async fn call(self: Arc<Self>, from: Endpoint) {
+    /// Calls senders, each again when it dies or has refused, as long as there is one that may send.
+    pub fn call(self: &Arc<Self>, from: &[Endpoint]) {
+        let hopes = Hopes::default();
+        let calls: Vec<_> = from.iter().map(|from| (from.clone(), hopes.add())).collect();
+        for (from, hope) in calls {
+            self.job.board.whole().stream = Some(from.name().to_string());
+            self.job.spawn(self.clone().call_one(from, hopes.clone(), hope));
+        }
+    }
+
+    async fn call_one(self: Arc<Self>, from: Endpoint, hopes: Hopes, mut hope: Hope) {
         let hello = hello(Side::Watch, from.name.clone());
         let (mut visits, mut retry, mut tell) = (Visits::default(), Retry::default(), waiting(&from));
         loop {
@@ -105,19 +150,28 @@ impl Upstream {
                 failed = true;
                 tell(error);
             };
-            let (link, welcome) = match dial_telling(&self.job, &from, &hello, trouble).await {
-                Ok(Some(greeted)) => greeted,
+            let greeted = match dial_telling(&self.job, &from, &hello, trouble).await {
+                Ok(Some((link, welcome))) => self.on_the_way(&from, link, welcome),
                 Ok(None) => return,
                 Err(error) if visits.go_on(failed) => {
                     tell(&error);
                     self.job.stop.pause(retry.delay()).await;
                     continue;
                 }
-                Err(error) => return self.job.fail(error),
+                Err(error) => Err(error),
             };
-            if let Err(error) = self.path.extend(welcome.stream.path.clone()) {
-                return self.job.fail(Fault::refused(format!("{from}: {error}")).into());
-            }
+            let (link, welcome) = match greeted {
+                Ok(greeted) => greeted,
+                Err(error) if !hope.lost(&error) || hopes.are_gone() => return self.job.fail(error),
+                Err(error) => {
+                    or(self.job.stop.pause(hope.tell(&error)), self.over.heard()).await;
+                    if self.over.said() {
+                        return; // it came by another
+                    }
+                    continue;
+                }
+            };
+            hope.fulfilled();
             log::info!("connected to {from}");
             visits.arrived();
             (retry, tell) = (Retry::default(), waiting(&from));
@@ -125,6 +179,14 @@ impl Upstream {
                 Parting::Over => return,
                 parting => visits.left(parting == Parting::SentOff),
             }
+        }
+    }
+
+    /// A link by which the stream comes, unless that would be a loop or too long a way.
+    fn on_the_way(&self, from: &Endpoint, link: Link, welcome: Welcome) -> Result<(Link, Welcome)> {
+        match self.path.extend(welcome.stream.path.clone()) {
+            Ok(()) => Ok((link, welcome)),
+            Err(error) => Err(Fault::refused(format!("{from}: {error}")).into()),
         }
     }
 
@@ -141,9 +203,10 @@ impl Upstream {
         if let Some(only) = only.filter(|only| *only != wanted) {
             return refuse(link, format!("there is no stream {wanted} here; there is {only}")).await;
         }
+        self.ask_after_others(&hello).await;
         let seat = match self.seat(&link.peer, &hello, false) {
             Ok(seat) => seat,
-            Err(why) => return refuse(link, why).await,
+            Err(why) => return refuse(link, why.to_string()).await,
         };
         self.receive(link, wanted, hello.stream, &seat, None).await;
     }
@@ -168,19 +231,37 @@ impl Upstream {
 
     /// A place among those who send this stream. The same process may take over its own, as after a cut cable; with
     /// `take_over` anybody's. Errors: who sends, or that the stream would go round.
-    pub fn seat(self: &Arc<Self>, peer: &str, hello: &Hello, take_over: bool) -> Result<Seat, String> {
+    pub fn seat(self: &Arc<Self>, peer: &str, hello: &Hello, take_over: bool) -> Result<Seat, NoSeat> {
         let agent = greet::printable(&hello.agent);
-        let origin = hello.stream.path.first().map_or(hello.instance, |hop| hop.id);
+        let origin = origin(hello);
         let holder = Holder { peer: peer.to_string(), agent, instance: hello.instance, origin, leave: Stop::default() };
-        self.hold(&holder, take_over).map_err(|other| format!("{} ({}) sends already", other.peer, other.agent))?;
+        let held = |other: Holder| NoSeat::Held(format!("{} ({})", other.peer, other.agent));
+        self.hold(&holder, take_over).map_err(held)?;
         let seat = Seat { upstream: self.clone(), holder };
-        self.path.extend(hello.stream.path.clone()).map_err(|error| error.to_string())?;
+        self.path.extend(hello.stream.path.clone()).map_err(|error| NoSeat::Round(error.to_string()))?;
         Ok(seat)
+    }
+
+    /// Waits for a sign of life of whoever sends another stream, and lets its place go if there is none: on a link without a
+    /// connection one that was killed is not missed at once, and comes again.
+    pub async fn ask_after_others(&self, hello: &Hello) {
+        let strange = |other: &&Holder| other.is_strange_to(origin(hello), hello.instance);
+        let Some(other) = lock(&self.holders).iter().find(strange).cloned() else { return };
+        let before = self.board.heard(&other.peer);
+        let asked = clock::now();
+        while before.is_some() && self.board.heard(&other.peer) == before {
+            if clock::now().since(asked) >= SIGN {
+                log::info!("{} says nothing any more: another who sends takes its place", other.peer);
+                other.leave.say();
+                return lock(&self.holders).retain(|holder| holder.instance != other.instance);
+            }
+            self.job.stop.pause(LOOK).await;
+        }
     }
 
     fn hold(&self, me: &Holder, take_over: bool) -> Result<(), Holder> {
         let mut holders = lock(&self.holders);
-        let strange = |other: &&Holder| other.origin != me.origin && other.instance != me.instance;
+        let strange = |other: &&Holder| other.is_strange_to(me.origin, me.instance);
         if let Some(other) = holders.iter().find(strange).filter(|_| !take_over) {
             return Err(other.clone());
         }

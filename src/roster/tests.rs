@@ -73,9 +73,41 @@ fn a_name_is_one_process() {
     assert!(first.said() && roster.order(keys[0]).is_none());
     assert!(!roster.leave(keys[0]), "the old link's end does not take out the new one");
     assert_eq!(roster.order(again).unwrap().from, None, "its place is the one it had");
-    for bad in ["", "a/b", "..", "a b", &"x".repeat(33)] {
+    for bad in ["send", "", "a/b", "..", "a b", &"x".repeat(33)] {
         assert!(roster.join(member(bad, 9)).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn who_cannot_reach_the_one_above_gets_the_stream_from_the_source() {
+    let (mut roster, keys) = joined(1, "abc");
+    let at = |seconds| Time::default() + Duration::from_secs(seconds);
+    let a = roster.order(keys[1]).unwrap().from;
+    let mut tell =
+        |seconds, ready| roster.tell(keys[1], Status { ready, at: a.clone(), ..Status::default() }, at(seconds));
+    assert_eq!(tell(0, true), Told::default());
+    assert!(tell(1, false).broke && !tell(4, false).broke);
+    assert_eq!(tell(4, true), Told::default(), "it has come back");
+    tell(5, false);
+    assert_eq!(tell(9, false).unreached.as_deref(), Some("a"));
+    assert_eq!(tell(20, false).unreached, None, "there is no other");
+    assert_eq!((shape(&roster), roster.heirs()), ("a:-0 b:-1 c:b0".to_string(), 2));
+}
+
+#[test]
+fn who_stands_where_it_was_before_is_not_ready() {
+    let (mut roster, keys) = joined(1, "ab");
+    let at = |roster: &Roster| roster.order(keys[1]).unwrap().from;
+    let told = |at| Status { ready: true, at, ..Status::default() };
+    let before = at(&roster);
+    roster.tell(keys[1], told(before.clone()), Time::default());
+    assert_eq!(roster.ready(), 1);
+    roster.leave(keys[0]);
+    assert_eq!(roster.ready(), 0, "it is to move");
+    roster.tell(keys[1], told(before), Time::default());
+    assert_eq!(roster.ready(), 0, "it said so before it was told");
+    roster.tell(keys[1], told(at(&roster)), Time::default());
+    assert_eq!(roster.ready(), 1);
 }
 
 #[test]
@@ -85,21 +117,20 @@ fn a_chain_ends_where_hops_do() {
 }
 
 #[test]
-fn what_a_hop_adds_is_known_by_those_that_it_joins() {
+fn what_a_hop_adds_is_told_by_those_that_it_leads_to() {
     let (mut roster, keys) = joined(1, "ab");
-    let status = |from: &str, latency_ms, error_ms| Status {
+    let status = |from: &str, latency_ms, added_ms| Status {
         from: Some(from.to_string()),
         latency_ms: Some(latency_ms),
-        error_ms: Some(error_ms),
+        added_ms: Some(added_ms),
+        added_err_ms: Some(0.25),
         ready: true,
         ..Status::default()
     };
-    roster.tell(keys[0], status("send", 2.0, 0.5));
-    roster.tell(keys[1], status("a", 5.0, 0.75));
+    roster.tell(keys[0], status("send", 2.0, 2.0), Time::default());
+    roster.tell(keys[1], status("a", 5.0, 3.0), Time::default());
     let base = Line::default();
     let hops: Vec<_> = roster.lines(&base).into_iter().filter_map(|line| line.hop).collect();
     assert_eq!((hops[0].added_ms, hops[1].added_ms, hops[1].added_err_ms), (Some(2.0), Some(3.0), Some(0.25)));
-    assert_eq!((&*hops[1].upstream, roster.ready()), ("a", 2));
-    roster.leave(keys[0]);
-    assert_eq!(roster.lines(&base)[0].hop.as_ref().unwrap().added_ms, Some(5.0), "the source is before it now");
+    assert_eq!(&*hops[1].upstream, "a");
 }

@@ -22,6 +22,13 @@ pub struct Recovered {
     pub resend: u64,
 }
 
+impl Recovered {
+    pub fn sum(one: Option<Recovered>, other: Option<Recovered>) -> Option<Recovered> {
+        let both = one.into_iter().chain(other);
+        both.reduce(|a, b| Recovered { fec: a.fec + b.fec, resend: a.resend + b.resend })
+    }
+}
+
 /// Figures of a network that is shaped, each way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Shaped {

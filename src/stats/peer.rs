@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::Recovered;
+use super::{Board, Recovered};
 use crate::adapt::Rate;
 use crate::clock::Offset;
 use crate::lock::lock;
@@ -13,6 +13,8 @@ use crate::meter::{Mean, Meter};
 #[derive(Debug)]
 pub struct Peer {
     pub name: String,
+    /// Its frames are counted elsewhere already.
+    pub again: bool,
     inner: Mutex<Link>,
 }
 
@@ -20,6 +22,8 @@ pub struct Peer {
 #[derive(Debug, Default)]
 pub struct Link {
     pub meter: Meter,
+    /// Signs of life of who publishes, counted while it is waited for them.
+    pub heard: Option<u64>,
     pub offset: Offset,
     /// Milliseconds from capture to here.
     pub latency_ms: Mean,
@@ -43,10 +47,21 @@ pub struct Link {
 
 impl Peer {
     pub fn new(name: &str) -> Peer {
-        Peer { name: name.to_string(), inner: Mutex::default() }
+        Peer { name: name.to_string(), again: false, inner: Mutex::default() }
+    }
+
+    pub fn counted_elsewhere(self, again: bool) -> Peer {
+        Peer { again, ..self }
     }
 
     pub fn link(&self) -> MutexGuard<'_, Link> {
         lock(&self.inner)
+    }
+}
+
+impl Board {
+    /// Signs of life of one, where they are counted.
+    pub fn heard(&self, name: &str) -> Option<u64> {
+        lock(&self.peers).iter().find(|peer| peer.name == name)?.link().heard
     }
 }

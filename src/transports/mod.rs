@@ -46,7 +46,7 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     let Some(transport) = find(&endpoint.scheme) else {
         return Err(unknown("scheme", &endpoint.scheme, &schemes));
     };
-    let known: Vec<&str> = transport.options().iter().map(|(name, _)| *name).collect();
+    let known: Vec<&str> = transport.options().iter().map(|(name, _)| *name).chain(["key"]).collect();
     match endpoint.options.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         Some((key, _)) => Err(unknown(&format!("option of {}", endpoint.scheme), key, &known)),
         None => Ok(endpoint),

@@ -64,6 +64,6 @@ fn link(stream: Async<TcpStream>, end: End, key: &Option<Key>) -> Result<Link> {
         return Ok(sealed::link(stream, end, key.clone(), peer));
     }
     // Two handles of one socket need no lock between reading and writing.
-    let rx = StreamRx(BufReader::with_capacity(READ, stream.clone()));
+    let rx = StreamRx::new(BufReader::with_capacity(READ, stream.clone()));
     Ok(Link { tx: Box::new(StreamTx::new(stream)), rx: Box::new(rx), peer })
 }

@@ -43,6 +43,7 @@ impl Transport for Plug {
     }
 
     async fn connect(&self, to: &Endpoint) -> Result<Link> {
+        no_options_of(to, &["cert", "cert-key"], "listening")?;
         let trust = Trust::of(to)?;
         let (stream, peer) = socket::opened(socket::connect(to).await?)?;
         let stream = handshake::Stream::new(trust.shake(stream));
@@ -50,6 +51,7 @@ impl Transport for Plug {
     }
 
     async fn listen(&self, on: &Endpoint) -> Result<Box<dyn Listener>> {
+        no_options_of(on, &["pin", "ca", "insecure"], "calling")?;
         let identity = Identity::find(on)?;
         let (socket, mut local) = socket::listen(on).await?;
         local.options = vec![("pin".to_string(), identity.pin.to_string())];
@@ -78,6 +80,12 @@ impl Listener for Tls {
     }
 }
 
+/// What would be passed over in silence is refused.
+fn no_options_of(address: &Endpoint, others: &[&str], doing: &str) -> Result<()> {
+    let other = address.options.iter().find(|(name, _)| others.contains(&name.as_str()));
+    other.map_or(Ok(()), |(name, _)| Err(Fault::usage(format!("{name}= is for an address for {doing}")).into()))
+}
+
 /// Whom a caller believes.
 struct Trust {
     host: String,
@@ -88,6 +96,8 @@ struct Trust {
 impl Trust {
     fn of(to: &Endpoint) -> Result<Trust> {
         let (ca, insecure) = (to.option("ca"), to.option("insecure").is_some());
+        let plain = to.option("insecure").is_none_or(str::is_empty);
+        ensure!(plain, Fault::usage("insecure takes no value: leave it out to believe only what is vouched for"));
         let pin = to.option("pin").map(|pin| pin.parse().map_err(Fault::usage)).transpose()?;
         ensure!(
             !insecure || (pin.is_none() && ca.is_none()),
@@ -133,6 +143,10 @@ impl Trust {
         let reason = reason.rsplit_once('(').map_or(reason, |(_, r)| r.trim_end_matches(')'));
         let pinned = "call the address that the listener prints, with its pin=sha256:…";
         let (text, hint) = match reason {
+            "certificate is not yet valid" => {
+                let hint = format!("set this machine's clock if it is wrong, or {pinned}");
+                ("its certificate is not valid yet".to_string(), hint)
+            }
             "certificate has expired" => ("its certificate has expired".to_string(), pinned.to_string()),
             "hostname mismatch" | "IP address mismatch" => {
                 let hint = format!("call it by a name that its certificate has, or {pinned}");

@@ -144,7 +144,9 @@ async fn call(address: SocketAddr, wish: &Wish, key: Option<&Key>) -> Result<Lin
         let mut words = Vec::new();
         let wake = calling.wake();
         let heard = or(
-            async { line.receive(|_, datagram| words.push(Word::decode(Bytes::copy_from_slice(datagram)))).await },
+            async {
+                line.receive(|_, datagram| words.push(Word::decode(Bytes::copy_from_slice(datagram))), |_| ()).await
+            },
             async {
                 Timer::after(wake.since(clock::now())).await;
                 Ok(())
@@ -168,8 +170,11 @@ async fn call(address: SocketAddr, wish: &Wish, key: Option<&Key>) -> Result<Lin
             Some(Outcome::Waiting) | None => {}
         }
     };
-    if answer.mtu < wish.mtu {
-        log::warn!("datagrams of {} bytes do not reach {address}: they have {} now", wish.mtu, answer.mtu);
+    let mtu = answer.mtu;
+    if calling.mtu() < wish.mtu {
+        log::warn!("datagrams of {} bytes do not reach {address}: they have {mtu} now", wish.mtu);
+    } else if mtu < wish.mtu && wish.mtu != Wish::default().mtu {
+        log::warn!("{address} takes datagrams of {mtu} bytes at most: mtu={} is for its address too", wish.mtu);
     }
     let theirs = answer.listener;
     let guard = match shaking {
@@ -186,14 +191,14 @@ async fn call(address: SocketAddr, wish: &Wish, key: Option<&Key>) -> Result<Lin
 async fn caller(shared: Arc<Shared>, theirs: u64) {
     let read = async {
         loop {
-            let received = shared.socket.receive(|from, datagram| match is_word(datagram) {
+            let each = |from, datagram: &[u8]| match is_word(datagram) {
                 true if Word::decode(Bytes::copy_from_slice(datagram)).is_ok_and(|word| word == Word::Gone(theirs)) => {
                     shared.lose()
                 }
                 true => {}
                 false => shared.receive(from, datagram),
-            });
-            if received.await.is_err() {
+            };
+            if shared.socket.receive(each, |_| ()).await.is_err() {
                 shared.lose(); // nobody listens there any more
                 std::future::pending::<()>().await;
             }

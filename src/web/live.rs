@@ -14,6 +14,7 @@ use super::assets::{self, Asset};
 use super::sizes::{Scaler, Sizes};
 use super::views::{Views, jpeg};
 use super::{Peer, Request, Response, Site, metrics, multipart, query, reply, state};
+use crate::adapt::Limits;
 use crate::frame::Frame;
 use crate::latest::Latest;
 use crate::stats::Board;
@@ -34,6 +35,8 @@ pub struct Live {
     pub board: Arc<Board>,
     pub control: Option<Arc<dyn Control>>,
     pub sizes: Sizes,
+    /// Of each viewer of `/stream`.
+    pub limits: Arc<Limits>,
 }
 
 #[async_trait]
@@ -79,7 +82,7 @@ impl Live {
             return reply::refusal(StatusCode::SERVICE_UNAVAILABLE, why);
         };
         let name = request.extensions().get::<Peer>().map_or("?".to_string(), |peer| peer.0.to_string());
-        multipart::response(frames, self.board.view(&name), fps)
+        multipart::response(frames, self.board.view(&name), fps, self.limits.clone())
     }
 
     fn subscribe(&self, size: Option<(usize, usize)>) -> Option<Latest<Frame>> {

@@ -2,6 +2,7 @@
 //!
 //! The next frame is taken when the last has gone out, so what waits for a slow viewer is one frame, the newest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_io::Timer;
@@ -12,6 +13,7 @@ use smol::stream::{StreamExt, iter, unfold};
 
 use super::views::jpeg;
 use super::{Response, reply};
+use crate::adapt::Limits;
 use crate::clock::{self, Time};
 use crate::frame::Frame;
 use crate::latest::Latest;
@@ -21,19 +23,23 @@ const KIND: &str = "multipart/x-mixed-replace;boundary=boundarydonotcross";
 /// nginx would collect a stream before it passes it on.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// A viewer of whom the limits leave next to nothing gets a frame as often at least.
+const REST: Duration = Duration::from_secs(60);
+
 struct Showing {
     frames: Latest<Frame>,
     viewer: Viewer,
     /// The least time from one frame to the next.
     interval: Duration,
+    limits: Arc<Limits>,
     due: Time,
     seq: Option<u64>,
 }
 
-/// Sends a viewer its frames, at most `fps` a second, for as long as it takes them.
-pub fn response(frames: Latest<Frame>, viewer: Viewer, fps: Option<f64>) -> Response {
+/// Sends a viewer its frames, at most `fps` a second and within the limits, for as long as it takes them.
+pub fn response(frames: Latest<Frame>, viewer: Viewer, fps: Option<f64>, limits: Arc<Limits>) -> Response {
     let interval = fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64(1.0 / fps));
-    let showing = Showing { frames, viewer, interval, due: clock::now(), seq: None };
+    let showing = Showing { frames, viewer, interval, limits, due: clock::now(), seq: None };
     let parts = unfold(showing, |mut showing| async {
         let frame = showing.next().await?;
         Some((iter(part(&frame)), showing))
@@ -47,12 +53,15 @@ pub fn response(frames: Latest<Frame>, viewer: Viewer, fps: Option<f64>) -> Resp
 
 impl Showing {
     async fn next(&mut self) -> Option<Frame> {
-        if !self.interval.is_zero() {
-            Timer::after(self.due.since(clock::now())).await;
+        let early = self.due.since(clock::now());
+        if !early.is_zero() {
+            Timer::after(early).await;
         }
         let frame = self.frames.next().await?;
         let now = clock::now();
-        self.due = now.max(self.due + self.interval);
+        let crossing = self.limits.rate_max().map_or(0.0, |rate| jpeg(&frame).len() as f64 * 8.0 / rate as f64);
+        let crossed = now + Duration::from_secs_f64(crossing.min(REST.as_secs_f64()));
+        self.due = crossed.max(self.due + self.interval);
         self.count(&frame, now);
         Some(frame)
     }

@@ -143,7 +143,7 @@ fn next_wanted<T, U: Clone>(values: &mut Latest<T>, out: &Fanout<U>) -> Option<T
         out.until_alone().await;
         None
     };
-    smol::block_on(or(next, left))
+    smol::future::block_on(or(next, left))
 }
 
 /// Scales one stream: what rests is neither decoded nor encoded again.

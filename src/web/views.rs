@@ -1,7 +1,7 @@
 //! The frames of a role for browsers: each viewer has its own newest frame, a slow one delays nobody, and where nobody
 //! looks nothing is asked of the role.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::stop::Stop;
 
 /// Where a role's frames come from, and how it wants to be asked for them.
 pub struct Origin {
-    pub subscribe: Box<dyn Fn() -> Latest<Draft> + Send + Sync>,
+    pub frames: Arc<Fanout<Draft>>,
     /// Frames come anyway, or wait for all who take them: they are taken at once. Else one is asked for when a viewer
     /// wants one, so that none is made in vain.
     pub eager: bool,
@@ -32,6 +32,8 @@ pub struct Origin {
 pub struct Views {
     origin: Origin,
     frames: Fanout<Frame>,
+    /// The newest frame of the role, had without asking for it: for who comes when the stream stands still.
+    newest: Mutex<Option<Frame>>,
     passed: Mutex<Meter>,
 }
 
@@ -59,7 +61,7 @@ async fn as_jpeg(frame: Frame) -> Result<Frame> {
 impl Views {
     pub fn new(origin: Origin) -> Views {
         let frames = fanout(origin.eager);
-        Views { origin, frames, passed: Mutex::default() }
+        Views { origin, frames, newest: Mutex::default(), passed: Mutex::default() }
     }
 
     /// A fan-out for what is made of these frames.
@@ -79,10 +81,31 @@ impl Views {
 
     /// Passes the role's frames to the viewers, while there are any, until there are no more frames.
     pub async fn run(&self) {
+        or(self.keep(), self.serve()).await;
+    }
+
+    /// Where frames come anyway the newest is kept, unless who comes late gets it from the role itself.
+    async fn keep(&self) {
+        if self.origin.eager && !self.origin.frames.keeps() {
+            let mut frames = self.origin.frames.beside();
+            while let Some(draft) = frames.next().await {
+                if let Some(frame) = draft.frame().await {
+                    *lock(&self.newest) = Some(frame);
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn serve(&self) {
         loop {
             self.frames.until_read().await;
-            let frames = (self.origin.subscribe)();
+            let frames = self.origin.frames.subscribe();
+            let newest = lock(&self.newest).clone();
             let passing = async {
+                if let Some(frame) = newest {
+                    self.show(frame).await;
+                }
                 self.pass(frames).await;
                 true
             };
@@ -104,14 +127,19 @@ impl Views {
                 or(self.frames.until_wanted(), self.origin.over.heard()).await;
             }
             let Some(draft) = frames.next().await else { return };
-            let Some(frame) = draft.frame().await else { continue };
-            match as_jpeg(frame).await {
-                Ok(frame) => {
-                    lock(&self.passed).add(clock::now(), jpeg(&frame).len());
-                    self.frames.put(frame);
-                }
-                Err(error) => log::debug!("a frame is not shown: {}", fault::line(&error)),
+            if let Some(frame) = draft.frame().await {
+                self.show(frame).await;
             }
+        }
+    }
+
+    async fn show(&self, frame: Frame) {
+        match as_jpeg(frame).await {
+            Ok(frame) => {
+                lock(&self.passed).add(clock::now(), jpeg(&frame).len());
+                self.frames.put(frame);
+            }
+            Err(error) => log::debug!("a frame is not shown: {}", fault::line(&error)),
         }
     }
 }

@@ -196,7 +196,7 @@ impl Stream {
         (self.sent, self.coded) = (Some(image), coded);
         let bytes = film::bytes(&self.part, image, left_out, coded.0, coded.1);
         self.rate.begun(self.frames, now);
-        self.rate.sent(now, Burst { bytes, whole, waited: Duration::ZERO });
+        self.rate.sent(now, Burst { bytes, wire: bytes, whole, waited: Duration::ZERO });
         self.flow.sent(self.frames, now, bytes);
         let count = bytes.div_ceil(PACKET);
         let packets = (0..count).map(|n| {

@@ -183,10 +183,10 @@ function figures(stats) {
 // --- what is
 
 async function look() {
-  const known = changes;
+  const known = sending ? -1 : changes; // what is on its way may not be in the answer
   try {
     const [proxies, script] = await Promise.all([api("/proxies"), api("/script")]);
-    tell(proxies, script, known === changes && !sending);
+    tell(proxies, script, known === changes);
   } catch {
     status("bad", "vstream does not answer");
   }

@@ -10,11 +10,18 @@ const trimmed = (value, digits) => String(Number(value.toFixed(digits)));
 /** A slider from 0 to 1 that is finer at its low end. */
 const bent = (most, power) => ({ read: (share) => most * share ** power, place: (value) => (value / most) ** (1 / power) });
 
+/** A whole number of the largest unit that has it whole, as vstream writes it. */
+const written = (value, units) => {
+  const [unit, factor] = units.find(([, factor]) => value % factor === 0);
+  return `${value / factor}${unit}`;
+};
+
 /** Milliseconds. */
 const time = (most) => {
   const { read, place } = bent(most, 2);
+  const us = (ms) => (ms < 10 ? Math.round(ms * 10) * 100 : Math.round(ms) * 1000);
   return {
-    text: (share) => (share ? `${trimmed(read(share), read(share) < 10 ? 1 : 0)}ms` : null),
+    text: (share) => (share ? written(us(read(share)), [["s", 1e6], ["ms", 1000], ["us", 1]]) : null),
     share: (text) => place(number(text, { us: 1e-3, ms: 1, s: 1000, "": 1000, m: 6e4 })),
   };
 };
@@ -36,8 +43,7 @@ const rate = {
     if (share >= 0.995) return null;
     const bits = LEAST * (MOST / LEAST) ** share;
     const step = 10 ** (Math.floor(Math.log10(bits)) - 1);
-    const kilobits = (Math.round(bits / step) * step) / 1000;
-    return kilobits < 1000 ? `${trimmed(kilobits, 0)}kbit` : `${trimmed(kilobits / 1000, 2)}mbit`;
+    return written(Math.round(bits / step) * step, [["gbit", 1e9], ["mbit", 1e6], ["kbit", 1000], ["bit", 1]]);
   },
   share: (text) => {
     const bits = number(text, { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 });

@@ -1,15 +1,17 @@
 //! A folder of pictures: one `frame_000001.jpg` a frame, and `frames.jsonl` with the times of each.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::whole::Whole;
 use crate::clock;
+use crate::fault::Fault;
 use crate::frame::{Frame, Sink};
 use crate::picture::Picture;
 
@@ -31,6 +33,8 @@ pub struct Entry {
 
 pub struct Folder {
     path: PathBuf,
+    /// The folder itself, locked: the frames of two would be mixed in it.
+    _held: File,
     list: Whole,
     /// The number of the last picture.
     last: u64,
@@ -43,6 +47,7 @@ impl Folder {
     pub fn create(path: &Path) -> Result<Folder> {
         let explain = || format!("could not save to {}", path.display());
         fs::create_dir_all(path).with_context(explain)?;
+        let held = hold(path).with_context(explain)?;
         let mut last = 0;
         for entry in fs::read_dir(path).with_context(explain)? {
             let name = entry.with_context(explain)?.file_name();
@@ -52,8 +57,23 @@ impl Folder {
         let newest = old.lines().rev().find_map(|line| serde_json::from_str::<Entry>(line).ok());
         let newest = newest.map(|e| (e.epoch, e.seq));
         let list = Whole::append(&path.join(LIST)).with_context(explain)?;
-        Ok(Folder { path: path.to_path_buf(), list, last, newest })
+        Ok(Folder { path: path.to_path_buf(), _held: held, list, last, newest })
     }
+}
+
+/// Locks the folder until its process ends, however that is. One that was killed a moment ago may still be ending.
+fn hold(path: &Path) -> Result<File> {
+    const AGAIN: Duration = Duration::from_millis(50);
+    let folder = File::open(path)?;
+    for _ in 0..10 {
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(AGAIN),
+            // Some file systems know no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(folder),
+        }
+    }
+    let refusal = Fault::refused("another vstream saves there");
+    Err(refusal.hint("choose another folder, or end that one: it goes on where that stops").into())
 }
 
 fn number(file: &str) -> Option<u64> {
@@ -110,6 +130,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut first = Folder::create(dir.path()).unwrap();
         (0..3).for_each(|seq| first.put(&frame(1, seq), None).unwrap());
+        let refused = Folder::create(dir.path()).map(drop).unwrap_err();
+        assert!(crate::fault::line(&refused).ends_with("another vstream saves there"), "{refused:#}");
+        drop(first);
         let mut second = Folder::create(dir.path()).unwrap();
         (2..5).for_each(|seq| second.put(&frame(1, seq), None).unwrap());
         second.put(&frame(2, 0), None).unwrap();

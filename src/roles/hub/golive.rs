@@ -31,7 +31,11 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
         refuse(&mut socket, room.no_stream()).await;
         return false;
     };
-    let entered = hub.may_stream(hub.job.key.is_some(), take_over).and_then(|()| {
+    let may = hub.may_stream(hub.job.key.is_some(), take_over);
+    if may.is_ok() {
+        upstream.ask_after_others(&hello).await;
+    }
+    let entered = may.and_then(|()| {
         room.admits(visit.user.as_deref(), &visit.identity())?; // before another must go for it
         let seat = upstream.seat(&visit.peer.to_string(), &hello, take_over);
         let seat = seat.map_err(|why| room.held_by(why))?;
@@ -115,7 +119,7 @@ async fn picture(
     let error = peer.link().round_trip.unwrap_or_default() / 2;
     let begin = Begin { epoch, seq, captured, error, head: coded.head.clone() };
     if let Some(pen) = feeder.begin(&begin, |_| true).await.pen {
-        pen.end(Frame { epoch, seq, captured, error, coded });
+        _ = pen.end(Frame { epoch, seq, captured, error, coded });
     }
     peer.link().meter.add(captured, bytes);
     Ok(number)

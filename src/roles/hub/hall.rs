@@ -1,13 +1,17 @@
 //! What there is to watch, and what all of it takes: for guests that look for something, for `/state` and for the stats.
 
+use std::future::pending;
 use std::time::Duration;
 
+use async_channel::bounded;
+use base64ct::{Base64, Encoding};
 use smol::future::or;
 use smol::stream::StreamExt;
 
 use super::Hub;
 use super::socket::text;
 use crate::clock::Time;
+use crate::endpoint;
 use crate::greet;
 use crate::link::Link;
 use crate::message::{About, Hello, LIST_MAX, Message, Welcome};
@@ -21,6 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Videos that a list names on a page; over a link those that fit into a word.
 const VIDEOS: usize = 1000;
+/// Pictures that a guest may ask for before it has them.
+const ASKED: usize = 8;
 /// Characters of a title, or of why there is nothing to see.
 const TEXT: usize = 120;
 
@@ -31,16 +37,33 @@ pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
         return;
     }
     log::debug!("{} looks what there is ({})", link.peer, greet::printable(&hello.agent));
+    let (ask, asked) = bounded(ASKED);
     let telling = async {
-        while !hub.job.stop.said() {
-            if link.tx.send(Message::Word(Word::Hall(fitting(hub.hall())))).await.is_err() {
-                return;
-            }
-            hub.job.stop.pause(AGAIN).await;
+        let mut word = Word::Hall(fitting(hub.hall()));
+        while !hub.job.stop.said() && link.tx.send(Message::Word(word)).await.is_ok() {
+            let hall = async {
+                hub.job.stop.pause(AGAIN).await;
+                Word::Hall(fitting(hub.hall()))
+            };
+            let poster = async {
+                match asked.recv().await {
+                    Ok(name) => hub.poster(name),
+                    Err(_) => pending().await,
+                }
+            };
+            word = or(hall, poster).await;
         }
     };
-    // It says nothing but a ping now and then, and bye.
-    let leaving = async { while let Ok(Some(Message::Ping(_) | Message::Word(_))) = link.rx.recv().await {} };
+    // It asks for pictures, pings now and then, and says bye.
+    let leaving = async {
+        loop {
+            match link.rx.recv().await {
+                Ok(Some(Message::Word(Word::Poster { name, .. }))) => _ = ask.try_send(name),
+                Ok(Some(Message::Ping(_) | Message::Word(_))) => {}
+                _ => return,
+            }
+        }
+    };
     or(telling, leaving).await;
 }
 
@@ -90,6 +113,14 @@ impl Hub {
             })
         };
         Hall { streams: self.rooms().iter().filter_map(live).collect(), videos: self.videos() }
+    }
+
+    /// The picture of a video, where there is one that fits into a word.
+    fn poster(&self, name: String) -> Word {
+        let library = self.library.as_ref().filter(|_| endpoint::check_name(&name).is_ok());
+        let jpeg = library.and_then(|library| library.poster(&name)).map(|jpeg| Base64::encode_string(&jpeg));
+        let jpeg = jpeg.filter(|jpeg| jpeg.len() + 100 <= LIST_MAX).unwrap_or_default();
+        Word::Poster { name: name.chars().take(TEXT).collect(), jpeg }
     }
 
     fn videos(&self) -> Vec<Video> {

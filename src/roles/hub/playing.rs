@@ -26,6 +26,15 @@ impl Playing {
         }
     }
 
+    /// Whether many others get the same.
+    pub fn is_crowded(&self) -> bool {
+        match self {
+            Playing::Drafts(drafts) => drafts.is_crowded(),
+            Playing::Whole(frames) => frames.is_crowded(),
+            Playing::Video(_) => false,
+        }
+    }
+
     /// The same whole.
     pub async fn frame(&mut self) -> Option<Frame> {
         loop {

@@ -7,6 +7,7 @@ use async_channel::{Receiver, Sender, bounded};
 
 use super::pictures::{Pictures, SOURCE};
 use super::playing::{Playing, height};
+use crate::adapt::Limits;
 use crate::chat::{Chat, Effect};
 use crate::clock;
 use crate::fault;
@@ -15,7 +16,7 @@ use crate::path::Path;
 use crate::roles::Job;
 use crate::roles::calls;
 use crate::roles::library::{Library, Offer};
-use crate::roles::upstream::Upstream;
+use crate::roles::upstream::{NoSeat, Upstream};
 use crate::stats::Board;
 use crate::stop::Stop;
 use crate::units;
@@ -111,15 +112,16 @@ impl Guest {
 }
 
 impl Room {
-    pub fn live(job: &Arc<Job>, name: &str, history: usize, rungs: &[String]) -> Arc<Room> {
+    pub fn live(job: &Arc<Job>, name: &str, history: usize, rungs: &[String], limits: &Arc<Limits>) -> Arc<Room> {
         let board = Board::new("hub");
         let path = Arc::new(Path::new(calls::hop("hub")));
         let upstream = Arc::new(Upstream::new(job, path, false, false).kept(&board));
         let out = upstream.merge.out.clone();
-        let origin = Origin { subscribe: Box::new(move || out.subscribe()), eager: true, over: upstream.over.clone() };
+        let origin = Origin { frames: out, eager: true, over: upstream.over.clone() };
         let views = Arc::new(Views::new(origin));
         let sizes = Sizes::new(&views);
-        let site = Live { views: views.clone(), board: board.clone(), control: None, sizes: sizes.clone() };
+        let (control, limits) = (None, limits.clone());
+        let site = Live { views: views.clone(), board: board.clone(), control, sizes: sizes.clone(), limits };
         let pictures = Pictures::new(&upstream.merge.out, &views, sizes, &board, rungs);
         smol::spawn(async move { views.run().await }).detach(); // ends with the stream, which closes its fan-out
         Room::new(name, history, board, Stage::Live(Stream { upstream, site, pictures }.into()))
@@ -247,10 +249,10 @@ impl Room {
     }
 
     /// Why somebody cannot stream here, with the name of who does.
-    pub fn held_by(&self, why: String) -> String {
-        match self.streamer() {
-            Some(name) => format!("{name} streams {} already: {why}", self.name),
-            None => why,
+    pub fn held_by(&self, why: NoSeat) -> String {
+        match (why, self.streamer()) {
+            (NoSeat::Held(other), Some(name)) => format!("{name} streams {} already, from {other}", self.name),
+            (why, _) => why.to_string(),
         }
     }
 

@@ -21,6 +21,9 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed:
         return false;
     };
     let identity = format!("process {}", hello.instance);
+    if hub.may_stream(keyed, take_over).is_ok() {
+        upstream.ask_after_others(&hello).await;
+    }
     let entered = hub.may_stream(keyed, take_over).and_then(|()| {
         room.admits(user, &identity)?; // before another must go for it
         let seat = upstream.seat(&link.peer, &hello, take_over);

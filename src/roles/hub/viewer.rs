@@ -5,22 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Receiver;
-use async_io::Timer;
 use smol::future::or;
 
 use super::Hub;
 use super::playing::Playing;
 use super::room::{Guest, Room};
 use super::watched::{Seen, Watched, Wish};
+use crate::alarm::Alarm;
 use crate::clock::{self, Time};
 use crate::draft::Draft;
-use crate::fanout::Fanout;
 use crate::fault;
 use crate::greet;
 use crate::link::Link;
 use crate::message::{About, Hello, Message, Welcome};
 use crate::path::Path;
-use crate::publish::{End, Feed, publish};
+use crate::publish::{End, Feed, Frames, publish};
 use crate::roles::calls::{self, refuse};
 use crate::stats::Peer;
 use crate::stop::Stop;
@@ -59,25 +58,13 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     log::info!("{} watches {} as {} ({})", link.peer, room.name, guest.name, greet::printable(&hello.agent));
     watched.word().into_iter().for_each(|word| guest.tell(word));
     let (talk, words) = guest.talk(user.is_some());
-    let mine = Fanout::new(false);
     let viewer = room.board.view(&guest.name);
-    let mut feed = Feed {
-        frames: mine.subscribe(),
-        held: VecDeque::new(),
-        every: false,
-        limits: hub.limits.clone(),
-        over: over.clone(),
-        path,
-        talk,
-    };
+    let frames = Viewing::new(room, &guest, &watched, playing, (over.clone(), user.is_some()));
+    let (limits, held) = (hub.limits.clone(), VecDeque::new());
+    let mut feed = Feed { frames, held, every: false, limits, over, path, talk };
     let name = link.peer.clone();
     let sending = publish(link, &mut feed, &viewer.peer, &guest.leave);
-    let besides = async {
-        let out = Out { frames: &mine, over: &over, stays: user.is_some() };
-        let passing = pass(room, &guest, &watched, playing, out);
-        let following = follow(&guest, &watched, &viewer.peer);
-        or(or(passing, listen(&guest, &watched, &words)), following).await
-    };
+    let besides = or(listen(&guest, &watched, &words), follow(&guest, &watched, &viewer.peer));
     match or(sending, besides).await {
         Ok(End::Left(reason)) => log::info!("{name} ({}) left: {reason}", guest.name),
         Ok(End::Over | End::Stopped) => log::info!("{name} ({}) has gone", guest.name),
@@ -85,40 +72,89 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     }
 }
 
-/// Passes the frames that are watched on, each when the link asks for one.
-async fn pass<T>(room: &Room, guest: &Guest, watched: &Watched, mut playing: Playing, out: Out<'_>) -> T {
-    let (mut wish, mut due) = (watched.wish(), clock::now());
-    playing.play(&wish.rung, wish.paused, None);
-    loop {
-        let passing = async {
-            loop {
-                out.frames.until_wanted().await;
-                let Some(draft) = playing.next().await else { return };
-                out.frames.put(draft);
-                due = tell_place(guest, &playing, due);
-            }
-        };
-        let over = async {
-            passing.await;
-            true
-        };
-        let other = async {
-            watched.until_other_than(&wish).await;
-            false
-        };
-        if or(over, other).await {
-            if let Some(why) = playing.trouble() {
-                guest.send_off(why);
-            } else if !(playing.is_video() && out.stays) {
-                out.over.say();
-                out.frames.close();
-            }
-            tell_place(guest, &playing, clock::now()); // that it is the end
-            watched.until_other_than(&wish).await; // a video goes on from another place
+/// The frames that a viewer watches, each when its link asks for one.
+struct Viewing<'a> {
+    room: &'a Room,
+    guest: &'a Guest,
+    watched: &'a Watched,
+    playing: Playing,
+    /// How it plays.
+    wish: Wish,
+    /// When the viewer is told next where it is in a video.
+    due: Time,
+    /// Said when there will be no more, but for one who stays at the end of a video for what the user does.
+    over: Stop,
+    stays: bool,
+    /// It has come to the end.
+    ended: bool,
+}
+
+impl<'a> Viewing<'a> {
+    fn new(
+        room: &'a Room,
+        guest: &'a Guest,
+        watched: &'a Watched,
+        mut playing: Playing,
+        (over, stays): (Stop, bool),
+    ) -> Viewing<'a> {
+        let (wish, due) = (watched.wish(), clock::now());
+        playing.play(&wish.rung, wish.paused, None);
+        Viewing { room, guest, watched, playing, wish, due, over, stays, ended: false }
+    }
+
+    /// What plays is over; true when nothing more will come.
+    fn end(&mut self) -> bool {
+        let trouble = self.playing.trouble();
+        let waits = trouble.is_some() || (self.playing.is_video() && self.stays);
+        trouble.into_iter().for_each(|why| self.guest.send_off(why));
+        tell_place(self.guest, &self.playing, clock::now()); // that it is the end
+        self.ended = true;
+        if !waits {
+            self.over.say();
         }
-        let old = std::mem::replace(&mut wish, watched.wish());
-        rewish(room, &mut playing, &old, &wish, false);
-        due = tell_place(guest, &playing, clock::now());
+        !waits
+    }
+
+    /// Plays as it is wished now; a video goes on from another place.
+    fn rewish(&mut self) {
+        let old = std::mem::replace(&mut self.wish, self.watched.wish());
+        rewish(self.room, &mut self.playing, &old, &self.wish, false);
+        self.due = tell_place(self.guest, &self.playing, clock::now());
+        self.ended = false;
+    }
+}
+
+impl Frames for Viewing<'_> {
+    async fn next(&mut self) -> Option<Draft> {
+        loop {
+            // First, as behind a slow network there is always a frame at once.
+            if self.watched.is_other_than(&self.wish) {
+                self.rewish();
+            }
+            let next = async {
+                match self.ended {
+                    true => std::future::pending().await,
+                    false => Some(self.playing.next().await),
+                }
+            };
+            let other = async {
+                self.watched.until_other_than(&self.wish).await;
+                None
+            };
+            match or(next, other).await {
+                None => {}
+                Some(Some(draft)) => {
+                    self.due = tell_place(self.guest, &self.playing, self.due);
+                    return Some(draft);
+                }
+                Some(None) if self.end() => return None,
+                Some(None) => {}
+            }
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.playing.is_crowded()
     }
 }
 
@@ -129,15 +165,6 @@ pub fn tell_place(guest: &Guest, playing: &Playing, due: Time) -> Time {
     let Some(at) = playing.at().filter(|_| now >= due) else { return due };
     guest.tell(Word::At(at));
     now + AGAIN
-}
-
-/// Where a viewer's frames go.
-struct Out<'a> {
-    frames: &'a Fanout<Draft>,
-    /// Said when there will be no more.
-    over: &'a Stop,
-    /// It waits at the end of a video for what the user does.
-    stays: bool,
 }
 
 /// Plays as it is wished now.
@@ -172,9 +199,12 @@ pub fn hear(guest: &Guest, watched: &Watched, word: Word) {
 
 /// Chooses the rung for a viewer that leaves it to the hub.
 async fn follow<T>(guest: &Guest, watched: &Watched, peer: &Peer) -> T {
+    let mut alarm = Alarm::default();
     loop {
         peer.link().rung = watched.plays();
-        Timer::after(LOOK).await;
+        // Each at times of its own: a crowd that looked together would hold up its pictures.
+        let wait = if watched.is_auto() { LOOK } else { 4 * LOOK };
+        alarm.until(Some(clock::now() + wait)).await;
         let seen = {
             let link = peer.link();
             let takes = link.rate.target().map(|bits| bits as f64);

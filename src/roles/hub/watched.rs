@@ -97,6 +97,11 @@ impl Watched {
         self.changed.notify(usize::MAX);
     }
 
+    /// Whether the choice is ours.
+    pub fn is_auto(&self) -> bool {
+        lock(&self.state).choice.is_some()
+    }
+
     /// The rung that plays, as the viewer was told.
     pub fn plays(&self) -> Option<String> {
         lock(&self.state).plays()
@@ -166,11 +171,16 @@ impl Watched {
         Some(why)
     }
 
-    /// Waits until it is watched otherwise.
+    /// Whether it is watched otherwise.
+    pub fn is_other_than(&self, wish: &Wish) -> bool {
+        lock(&self.state).wish != *wish
+    }
+
+    /// Waits until it is.
     pub async fn until_other_than(&self, wish: &Wish) {
         loop {
             listener!(self.changed => changed);
-            if self.wish() != *wish {
+            if self.is_other_than(wish) {
                 return;
             }
             changed.await;

@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_io::Timer;
 use serde::Serialize;
 use smol::future::or;
 
@@ -12,6 +11,7 @@ use super::Library;
 use super::playhead::{Due, Playhead};
 use super::rung::Rung;
 use super::video::{Offer, State, Video};
+use crate::alarm::Alarm;
 use crate::clock::{self, Time};
 use crate::fault;
 use crate::frame::Frame;
@@ -38,6 +38,7 @@ pub struct Playback {
     rung: Option<(Arc<Rung>, u64)>,
     seq: u64,
     captured: Option<Time>,
+    alarm: Alarm,
     /// The frame given last, of the same epoch: its segments that stayed keep their versions.
     before: Option<Coded>,
 }
@@ -45,7 +46,8 @@ pub struct Playback {
 impl Playback {
     pub fn new(library: Library, video: Arc<Video>, stop: &Stop) -> Playback {
         let (head, stop) = (Playhead::default(), stop.clone());
-        Playback { library, video, stop, head, wanted: 0, rung: None, seq: 0, captured: None, before: None }
+        let (rung, captured, alarm, before) = Default::default();
+        Playback { library, video, stop, head, wanted: 0, rung, seq: 0, captured, alarm, before }
     }
 
     /// The next frame, when it is due. One that is late is left out for a newer one. None at the end (a jump goes on from
@@ -62,9 +64,7 @@ impl Playback {
                         return Some(frame);
                     }
                 }
-                Some(Due::At(at)) => {
-                    or(async { _ = Timer::after(at.since(clock::now())).await }, self.stop.heard()).await
-                }
+                Some(Due::At(at)) => or(self.alarm.until(Some(at)), self.stop.heard()).await,
                 Some(Due::End) => return None,
                 None if self.trouble().is_some() => return None,
                 Some(Due::Rest) | None => or(pin!(changed), self.stop.heard()).await,

@@ -13,7 +13,9 @@ use crate::web::sizes::fit;
 const FILE: &str = "poster.jpg";
 /// As wide as lists on phones and pages show it.
 const WIDTH: usize = 320;
-const QUALITY: u8 = 80;
+/// The first at which it is no longer than what crosses a link in one word of base64.
+const QUALITIES: [u8; 4] = [80, 60, 40, 20];
+const LENGTH: usize = 24_000;
 /// Ten times what one has.
 const BYTES: u64 = 256 << 10;
 
@@ -27,7 +29,14 @@ pub fn make(rung: &Rung, dir: &Path) -> Result<()> {
     };
     let (part, path) = (dir.join("poster.part"), dir.join(FILE));
     let write = || {
-        std::fs::write(&part, encode::encode(&small, QUALITY)?)?;
+        let mut jpeg = Bytes::new();
+        for quality in QUALITIES {
+            jpeg = encode::encode(&small, quality)?;
+            if jpeg.len() <= LENGTH {
+                break;
+            }
+        }
+        std::fs::write(&part, jpeg)?;
         Ok(std::fs::rename(&part, &path)?)
     };
     let written: Result<()> = write();

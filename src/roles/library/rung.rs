@@ -1,13 +1,14 @@
-//! A rung that is complete: its JPEGs mapped and its index in memory. A frame is a slice of the map, without a copy.
+//! A rung that is complete: its file of JPEGs, and its index in memory. A frame is read, not mapped: who cuts the file short
+//! while it plays would end the program at the next look at a page that is gone, and its bytes are looked at again when the
+//! next frame is compared. The copy is out of the page cache, which all viewers share.
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use memmap2::Mmap;
+use anyhow::{Context, Result, bail, ensure};
 
 use super::index::{self, Head, Record};
 use crate::codec::{self, jpeg};
@@ -30,9 +31,7 @@ pub struct Rung {
     pub height: u32,
     pub outline: Outline,
     path: PathBuf,
-    /// Stays open, to be asked for its length.
     file: File,
-    map: Bytes,
     /// Of each frame: when it is shown, in microseconds, and where it ends.
     times: Vec<u64>,
     ends: Vec<usize>,
@@ -87,11 +86,10 @@ impl Rung {
         let ends = ends(&records);
         let (bytes, wanted) = (file.metadata()?.len(), ends.last().copied().unwrap_or(0));
         ensure!(bytes == wanted as u64, "{bytes} bytes of JPEG where the index has {wanted}");
-        let map = Bytes::from_owner(map(&file)?);
         let times: Vec<u64> = records.iter().map(|record| record.time).collect();
         let last = times.last().copied().unwrap_or(0);
         let outline = Outline { head, bytes, frames: times.len() as u64, last };
-        let rung = Rung { height, outline, path, file, map, times, ends };
+        let rung = Rung { height, outline, path, file, times, ends };
         let first = rung.frame(0, 0)?;
         let (width, height) = codec::size(&first.head, &first.bytes)?;
         let said = rung.outline.head.size;
@@ -102,19 +100,17 @@ impl Rung {
     /// A frame in its segments, all of one version.
     pub fn frame(&self, nth: usize, version: u64) -> Result<Coded> {
         let (start, end) = (nth.checked_sub(1).map_or(0, |before| self.ends[before]), self.ends[nth]);
-        ensure!(self.holds(end), "{} was cut short", self.path.display());
-        jpeg::segments(self.map.slice(start..end), version)
+        let mut bytes = vec![0; end - start];
+        match self.file.read_exact_at(&mut bytes, start as u64) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => bail!("{} was cut short", self.path.display()),
+            read => read.with_context(|| format!("could not read {}", self.path.display()))?,
+        }
+        jpeg::segments(bytes.into(), version)
     }
 
     /// Whether its file is as long as it was.
     pub fn stands(&self) -> bool {
-        self.holds(self.map.len())
-    }
-
-    /// Whether the file still has its first `end` bytes: to read a page of the map that it has no longer would be the end
-    /// of the program.
-    fn holds(&self, end: usize) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.len() >= end as u64)
+        self.file.metadata().is_ok_and(|meta| meta.len() >= self.outline.bytes)
     }
 
     /// When each frame is shown, in microseconds from the first.
@@ -142,12 +138,4 @@ pub fn ends(records: &[Record]) -> Vec<usize> {
             end
         })
         .collect()
-}
-
-#[allow(unsafe_code)]
-fn map(file: &File) -> Result<Mmap> {
-    // SAFETY: bytes of the map that another program writes would change under their readers, which are parsers of hostile
-    // bytes and hold no reference into what they have checked; vstream itself writes to other names and renames. A file
-    // that is cut short is found by its length before its pages are touched.
-    Ok(unsafe { Mmap::map(file) }?)
 }

@@ -34,7 +34,7 @@ impl Session {
         let (job, output, frames) = (self.job.clone(), (self.show)(self.clone()), upstream.merge.out.subscribe());
         let wanted = job.frames;
         std::thread::spawn(move || {
-            output::run(&job, output, frames);
+            output::run(&job, output, frames, &|| false);
             if wanted.is_some() {
                 job.stop.say(); // it has as many as were wanted
             }
@@ -56,7 +56,7 @@ impl Session {
         if self.attended {
             let (job, output) = (self.job.clone(), (self.show)(self.clone()));
             let frames = streaming.capture.frames.subscribe();
-            std::thread::spawn(move || output::run(&job, output, frames));
+            std::thread::spawn(move || output::run(&job, output, frames, &|| false));
         }
         self.job.board.whole().stream = Some(call.to.name().to_string());
         let next = self.stay(&call, &streaming, &leave).await;

@@ -9,6 +9,7 @@ use async_channel::{Receiver, Sender, bounded};
 use smol::future::or;
 
 use super::memory::Memory;
+use super::poster::{Asking, Poster};
 use super::view::{Place, View, making};
 use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
@@ -146,9 +147,23 @@ impl Session {
                     Err(error) => return self.refused(error, Order::Rest),
                 };
                 self.arrived(&call);
+                let mut asking = Asking::default();
                 while let Ok(Some(message)) = link.rx.recv().await {
-                    if let Message::Word(word @ Word::Hall(_)) = message {
-                        self.change(|view| view.hear(word));
+                    match message {
+                        Message::Word(word @ Word::Hall(_)) => self.change(|view| view.hear(word)),
+                        Message::Word(Word::Poster { name, jpeg }) if asking.answers(&name) => {
+                            match Poster::read(&jpeg) {
+                                Ok(poster) => self.change(|view| view.show(name, poster)),
+                                Err(error) => log::debug!("no picture of {}: {error:#}", printable(&name)),
+                            }
+                        }
+                        _ => continue,
+                    }
+                    let ask = asking.next(lock(&self.view).hall.as_ref());
+                    if let Some(ask) = ask
+                        && link.tx.send(Message::Word(ask)).await.is_err()
+                    {
+                        break;
                     }
                 }
                 self.change(|view| view.notice = Some("the hub has gone: it is called again".to_string()));

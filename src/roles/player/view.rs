@@ -1,8 +1,9 @@
 //! What there is to see of a session: where it is, what the hub told, what went wrong. The window draws it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::poster::Poster;
 use crate::endpoint::Endpoint;
 use crate::greet::printable;
 use crate::word::{At, Hall, Room, Said, Word};
@@ -32,6 +33,8 @@ pub struct View {
     /// Hubs that announce themselves here, by name.
     pub neighbours: Vec<(String, Endpoint)>,
     pub hall: Option<Hall>,
+    /// Pictures of its videos, as far as they have come.
+    pub posters: Arc<BTreeMap<String, Arc<Poster>>>,
     pub room: Arc<Room>,
     /// Where we are in a video.
     pub at: Option<At>,
@@ -99,7 +102,13 @@ impl View {
             Word::Hall(hall) => self.hall = Some(hall),
             // A guest's own, and those of later versions.
             Word::Say { .. } | Word::Choose { .. } | Word::Seek { .. } | Word::Pause { .. } | Word::Unknown => {}
+            Word::Poster { .. } => {} // `show`, once it is read
         }
+    }
+
+    /// Takes the picture of a video.
+    pub fn show(&mut self, name: String, poster: Poster) {
+        Arc::make_mut(&mut self.posters).insert(name, Arc::new(poster));
     }
 
     fn line(&mut self, line: Line) {

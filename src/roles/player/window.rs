@@ -43,7 +43,7 @@ pub fn run(job: &Arc<Job>, call: Call, first: Order, (order, orders): (Sender<Or
     let network = {
         let job = job.clone();
         std::thread::spawn(move || {
-            smol::block_on(async {
+            smol::future::block_on(async {
                 job.spawn(session.run(first));
                 job.ended().await
             })

@@ -15,6 +15,7 @@ use smol::future::{or, pending, try_zip, yield_now};
 use super::proxy::Proxy;
 use super::sockets::{connect_tcp, most_connections, reset};
 use super::toxic::{Plan, Way};
+use crate::alarm::Alarm;
 use crate::clock::{self, Time};
 use crate::fault;
 use crate::log::Repeated;
@@ -133,7 +134,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn carry(mut self) -> Result<(), Cut> {
-        let mut turn = 0;
+        let (mut turn, mut alarm) = (0, Alarm::default());
         loop {
             self.heed()?;
             if self.deliver().await? {
@@ -145,7 +146,7 @@ impl<'a> Lane<'a> {
             }
             if !self.read().await? {
                 self.proxy.tally(self.way).add(&mut self.shaper.stats);
-                self.wait().await;
+                self.wait(&mut alarm).await;
             }
         }
     }
@@ -276,7 +277,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Until there may be something to read, to deliver or to heed.
-    async fn wait(&self) {
+    async fn wait(&self, alarm: &mut Alarm) {
         listener!(self.proxy.changed => changed);
         if self.proxy.version() != self.version {
             return;
@@ -288,12 +289,6 @@ impl<'a> Lane<'a> {
             }
         };
         let due = self.shaper.wake().into_iter().chain(self.deadline().map(|(at, _)| at)).min();
-        let timer = async {
-            match due {
-                Some(due) => _ = Timer::after(due.since(clock::now())).await,
-                None => pending().await,
-            }
-        };
-        or(or(readable, timer), changed).await;
+        or(or(readable, alarm.until(due)), changed).await;
     }
 }

@@ -7,14 +7,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use async_io::{Async, Timer};
+use async_io::Async;
 use event_listener::{Event, listener};
-use smol::future::{or, pending, yield_now};
+use smol::future::{or, yield_now};
 
 use super::batch::{Calls, Inbox, Run};
 use super::flows::{Flow, Flows, Limits};
 use super::proxy::Proxy;
 use super::toxic::Way;
+use crate::alarm::Alarm;
 use crate::clock::{self, Time};
 use crate::lock::lock;
 use crate::shaper::{Carrier, Shaper};
@@ -221,6 +222,7 @@ impl Pipe {
 
     /// Sends what the network lets go, when it does.
     async fn pump(&self) {
+        let mut alarm = Alarm::default();
         loop {
             listener!(self.bell => bell);
             listener!(self.proxy.changed => changed);
@@ -233,13 +235,7 @@ impl Pipe {
             if version != self.proxy.version() {
                 continue;
             }
-            let timer = async {
-                match wake {
-                    Some(due) => _ = Timer::after(due.since(clock::now())).await,
-                    None => pending().await,
-                }
-            };
-            or(or(timer, bell), changed).await;
+            or(or(alarm.until(wake), bell), changed).await;
         }
     }
 }

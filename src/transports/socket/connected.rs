@@ -6,22 +6,39 @@ use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_io::Async;
 use smol::io::{AsyncRead, AsyncWrite};
+
+use crate::clock::{self, Time};
 
 /// One handle of a connection; a clone is another, to be read or written beside it.
 #[derive(Clone, Debug)]
 pub struct Connected {
     socket: Arc<Async<TcpStream>>,
-    /// There was nothing more to read; there was no room to write.
-    dry: bool,
+    /// What there is to read.
+    bytes: There,
+    /// There was no room to write.
     full: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum There {
+    /// Some, as far as is known.
+    Some,
+    /// None at that time.
+    None(Time),
+    /// None, and the kernel will say when there are some.
+    Awaited,
+}
+
+/// Who comes back so late looks for bytes without having been called: they are likely to be there.
+const LATE: Duration = Duration::from_millis(5);
+
 impl From<Async<TcpStream>> for Connected {
     fn from(socket: Async<TcpStream>) -> Connected {
-        Connected { socket: socket.into(), dry: false, full: false }
+        Connected { socket: socket.into(), bytes: There::Some, full: false }
     }
 }
 
@@ -48,16 +65,22 @@ impl Connected {
 impl AsyncRead for Connected {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if self.dry {
+            let awaited = match self.bytes {
+                There::Some => false,
+                There::None(at) => clock::now().since(at) < LATE,
+                There::Awaited => true,
+            };
+            if awaited {
+                self.bytes = There::Awaited;
                 ready!(self.socket.poll_readable(cx))?;
-                self.dry = false;
             }
             match self.socket.get_ref().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.dry = true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.bytes = There::Awaited,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => {
                     // Whoever gets less than it asked for has got all; of more, and of the end, the kernel tells.
-                    self.dry = result.as_ref().is_ok_and(|n| *n < buffer.len());
+                    let all = result.as_ref().is_ok_and(|n| *n < buffer.len());
+                    self.bytes = if all { There::None(clock::now()) } else { There::Some };
                     return Poll::Ready(result);
                 }
             }

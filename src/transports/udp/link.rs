@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use async_io::Timer;
 use async_trait::async_trait;
 use event_listener::{Event, listener};
 use smol::future::{or, yield_now};
 
 use super::batch::{self, From, Socket};
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::datagrams::connection::{Connection, Heard};
 use crate::datagrams::door::canonical;
@@ -61,6 +61,16 @@ impl Shared {
         self.stirred.notify(usize::MAX);
     }
 
+    /// Some network says that nobody is there any more on the peer's host: if it is ours, it does not answer.
+    pub fn refused(&self, host: IpAddr) {
+        let mut connection = lock(&self.connection);
+        if canonical(connection.peer()).ip() == host.to_canonical() {
+            connection.doubt(clock::now());
+            drop(connection);
+            self.stirred.notify(usize::MAX);
+        }
+    }
+
     /// The peer asks for datagrams of no more than this, before anything has crossed.
     pub fn shorten(&self, mtu: usize) {
         lock(&self.connection).shorten(mtu);
@@ -81,6 +91,7 @@ impl Shared {
 
     /// Sends what is due, until the connection is over.
     pub async fn drive(&self) {
+        let (mut alarm, mut bytes) = (Alarm::default(), Vec::new());
         loop {
             listener!(self.stirred => stirred);
             let (batch, wake, over) = {
@@ -98,16 +109,17 @@ impl Shared {
                 (batch, connection.wake(), connection.is_over(now))
             };
             let mut rest = &batch[..];
-            while let Some((to, first)) = rest.first() {
-                let (together, others) = rest.split_at(batch::run(rest, self.socket.at_once()));
-                let mut bytes = Vec::with_capacity(together.len() * first.len());
-                together.iter().for_each(|(_, datagram)| bytes.extend_from_slice(datagram));
+            while !rest.is_empty() {
+                let together = batch::run(rest, self.socket.at_once());
+                let (to, first) = &rest[together.start];
+                bytes.clear();
+                together.clone().chain(0..together.start).for_each(|place| bytes.extend_from_slice(&rest[place].1));
                 match self.socket.send(*to, self.local, &bytes, first.len()).await {
                     Err(error) if batch::is_too_long(&error) => lock(&self.connection).too_long(),
                     Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => self.lose(),
                     _ => {} // a network that is away for a moment loses datagrams, as networks do
                 }
-                rest = others;
+                rest = &rest[together.end..];
             }
             if over {
                 self.readable.notify(usize::MAX);
@@ -118,13 +130,7 @@ impl Shared {
                 yield_now().await;
                 continue;
             }
-            let timer = async {
-                match wake {
-                    Some(at) => _ = Timer::after(at.since(clock::now())).await,
-                    None => std::future::pending().await,
-                }
-            };
-            or(timer, stirred).await;
+            or(alarm.until(wake), stirred).await;
         }
     }
 }
@@ -199,6 +205,10 @@ impl Tx for UdpTx {
 
     fn holds(&self) -> Duration {
         lock(&self.0.connection).holds()
+    }
+
+    fn overhead(&self) -> f64 {
+        lock(&self.0.connection).overhead()
     }
 
     fn losses(&self) -> (u64, u64) {

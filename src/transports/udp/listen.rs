@@ -2,7 +2,7 @@
 //! shown a cookie is not remembered.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail, ensure};
@@ -64,7 +64,7 @@ struct Guests {
 }
 
 pub fn open(bound: UdpSocket, on: &Endpoint, wish: Wish) -> Result<Udp> {
-    let socket = Arc::new(Socket::new(bound)?);
+    let socket = Arc::new(Socket::shared(bound)?);
     let host = if on.host.is_empty() { socket::own_address() } else { on.host.clone() };
     let local = Endpoint { host, port: socket.local()?.port(), ..on.clone() };
     let (arrived, guests) = bounded(WAITING);
@@ -115,8 +115,8 @@ async fn read(door: Arc<Door>) {
         let mut words = Vec::new();
         let mut stirred: Vec<Arc<Shared>> = Vec::new();
         let receive = async {
-            let received = door.socket.receive(|from, datagram| door.take(from, datagram, &mut words, &mut stirred));
-            _ = received.await; // what one guest's network says of an earlier answer
+            let each = |from, datagram: &[u8]| door.take(from, datagram, &mut words, &mut stirred);
+            _ = door.socket.receive(each, |host| door.refused(host)).await; // a broken socket is told by those who send
         };
         or(receive, left).await;
         stirred.iter().for_each(|guest| guest.stir());
@@ -128,6 +128,12 @@ async fn read(door: Arc<Door>) {
 }
 
 impl Door {
+    /// Some network says that nobody is there of the guests on this host; it may be another's word.
+    fn refused(&self, host: IpAddr) {
+        let guests: Vec<_> = lock(&self.guests).by_id.values().cloned().collect();
+        guests.iter().for_each(|guest| guest.refused(host));
+    }
+
     /// Takes a datagram; what is to be answered at once goes to `words`, who got something to `stirred`.
     fn take(
         self: &Arc<Self>,

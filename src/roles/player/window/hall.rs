@@ -1,9 +1,14 @@
 //! What there is to watch at a hub.
 
+use std::sync::Arc;
+
+use super::super::poster::Poster;
 use super::super::session::{Call, Order};
 use super::super::view::{View, making};
 use super::{Face, style};
-use crate::devices::window::controls::egui::{CentralPanel, Frame, Margin, RichText, ScrollArea, Ui};
+use crate::devices::window::controls::egui::{
+    CentralPanel, ColorImage, Frame, Id, Margin, RichText, ScrollArea, TextureHandle, TextureOptions, Ui,
+};
 use crate::endpoint::{self, Endpoint};
 use crate::greet::printable;
 use crate::word::{Live, Video};
@@ -26,7 +31,7 @@ impl Face {
                         ui.label(style::quiet("Nobody streams now. It is shown here as soon as somebody does."));
                     }
                     for live in &hall.streams {
-                        if self.draw_offer(ui, &live.name, &about(live)) {
+                        if self.draw_offer(ui, None, &live.name, &about(live)) {
                             chosen = Some(live.name.clone());
                         }
                     }
@@ -36,7 +41,8 @@ impl Face {
                     }
                     for video in &hall.videos {
                         let title = if video.title.is_empty() { &video.name } else { &video.title };
-                        if self.draw_offer(ui, title, &length(video)) {
+                        let poster = texture(ui, &video.name, view.posters.get(&video.name).map(Arc::as_ref));
+                        if self.draw_offer(ui, Some(poster), title, &length(video)) {
                             chosen = Some(video.name.clone());
                         }
                     }
@@ -52,13 +58,26 @@ impl Face {
     }
 
     /// A row that is pressed; the first one waits for Enter.
-    fn draw_offer(&mut self, ui: &mut Ui, title: &str, quiet: &str) -> bool {
-        let row = style::row(ui, &printable(title), quiet);
+    fn draw_offer(&mut self, ui: &mut Ui, poster: Option<Option<TextureHandle>>, title: &str, quiet: &str) -> bool {
+        let row = style::row(ui, poster, &printable(title), quiet);
         if !std::mem::replace(&mut self.offered, true) {
             row.request_focus();
         }
         row.clicked()
     }
+}
+
+/// The picture of a video for the window, made once and kept with it.
+fn texture(ui: &Ui, name: &str, poster: Option<&Poster>) -> Option<TextureHandle> {
+    let poster = poster?;
+    let id = Id::new(("poster", name));
+    if let Some(texture) = ui.data(|data| data.get_temp(id)) {
+        return Some(texture);
+    }
+    let image = ColorImage::from_rgb(poster.size, &poster.rgb);
+    let texture = ui.ctx().load_texture(name, image, TextureOptions::LINEAR);
+    ui.data_mut(|data| data.insert_temp(id, texture.clone()));
+    Some(texture)
 }
 
 fn about(live: &Live) -> String {

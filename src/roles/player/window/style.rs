@@ -1,8 +1,8 @@
 //! Colours, shapes and the small things that all parts of the window share: those of the hub's page.
 
 use crate::devices::window::controls::egui::{
-    self, Button, Color32, Context, CornerRadius, FontFamily, FontId, Frame, Margin, Response, RichText, Sense, Stroke,
-    TextStyle, Ui, Vec2, Visuals, vec2,
+    self, Button, Color32, Context, CornerRadius, FontFamily, FontId, Frame, Margin, Rect, Response, RichText, Sense,
+    Stroke, TextStyle, TextureHandle, Ui, Vec2, Visuals, pos2, vec2,
 };
 
 pub const PAGE: Color32 = Color32::from_rgb(0x0e, 0x12, 0x11);
@@ -17,6 +17,8 @@ pub const WARM: Color32 = Color32::from_rgb(0xfb, 0xbf, 0x24);
 pub const BAD: Color32 = Color32::from_rgb(0xfb, 0x71, 0x85);
 pub const BLUE: Color32 = Color32::from_rgb(0x7a, 0xa2, 0xff);
 
+/// Of a row.
+const PICTURE: Vec2 = vec2(71.0, 40.0);
 const ROUND: CornerRadius = CornerRadius::same(6);
 
 pub fn apply(ctx: &Context) {
@@ -86,16 +88,26 @@ pub fn choice(ui: &mut Ui, chosen: bool, text: &str) -> Response {
     ui.add(Button::new(RichText::new(text).color(colour)).fill(fill))
 }
 
-/// A whole row that can be pressed, as wide as there is room: a title, and a quiet line.
-pub fn row(ui: &mut Ui, title: &str, quiet: &str) -> Response {
+/// A whole row that can be pressed, as wide as there is room: a picture where there may be one, a title, and a quiet line.
+pub fn row(ui: &mut Ui, picture: Option<Option<TextureHandle>>, title: &str, quiet: &str) -> Response {
     let size = Vec2::new(ui.available_width(), 52.0);
     let (area, response) = ui.allocate_exact_size(size, Sense::click());
     let visuals = ui.style().interact(&response);
     let stroke = if response.has_focus() { Stroke::new(2.0, ACCENT) } else { visuals.bg_stroke };
     let painter = ui.painter().with_clip_rect(area);
     painter.rect(area.shrink(1.0), ROUND, PANEL, stroke, egui::StrokeKind::Inside);
+    let left = if picture.is_some() { 26.0 + PICTURE.x } else { 14.0 };
+    if let Some(picture) = picture {
+        let place = Rect::from_min_size(area.left_top() + vec2(6.0, 6.0), PICTURE);
+        painter.rect_filled(place, 4, PAGE);
+        if let Some(texture) = picture {
+            let shown = texture.size_vec2() * (PICTURE / texture.size_vec2()).min_elem();
+            let place = Rect::from_center_size(place.center(), shown);
+            painter.image(texture.id(), place, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
+        }
+    }
     let text = |y: f32, size: f32, colour, text: &str| {
-        let at = area.left_top() + vec2(14.0, y);
+        let at = area.left_top() + vec2(left, y);
         painter.text(at, egui::Align2::LEFT_TOP, text, FontId::proportional(size), colour);
     };
     text(8.0, 15.5, TEXT, title);

@@ -1,0 +1,137 @@
+//! What a link has sent of its stream, and how the next frame follows from that: the segments that the far side lacks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+
+use super::{State, with};
+use crate::adapt::{Burst, Rate};
+use crate::clock::{self, Time};
+use crate::draft::{Draft, Part};
+use crate::frame::Frame;
+use crate::had::Had;
+use crate::link::Tx;
+use crate::message::{Begin, End, Message, Runs};
+use crate::runs::{self, Lot};
+use crate::stats::Peer;
+
+/// What went onto a link.
+#[derive(Default)]
+pub struct Sent {
+    pub frames: u64,
+    /// What the far side has, or will have before anything that is sent after it.
+    had: Option<Had>,
+    /// The sequence number of the last frame.
+    last: Option<u64>,
+    pub current: Option<Current>,
+    /// Many others get the same.
+    pub to_crowd: bool,
+}
+
+/// A frame on its way.
+pub struct Current {
+    pub draft: Draft,
+    begun: Time,
+    bytes: usize,
+    /// Nothing of it was there before.
+    whole: bool,
+    /// Its last part is sent since then; for so long, in all, the next one was waited for.
+    idle: Option<Time>,
+    waited: Duration,
+}
+
+impl Current {
+    /// Sends segments, in their form on the wire.
+    async fn send(&mut self, tx: &mut dyn Tx, bodies: &[Bytes]) -> Result<()> {
+        for body in bodies {
+            self.bytes += body.len();
+            let Draft { epoch, ref head, .. } = self.draft;
+            tx.send(Message::Runs(Runs { epoch, since: head.since, body: body.clone() })).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Sent {
+    pub async fn begin(&mut self, tx: &mut dyn Tx, draft: Draft) -> Result<()> {
+        let Draft { epoch, seq, captured, error, ref head, .. } = draft;
+        let lost = tx.lost();
+        self.had.iter_mut().for_each(|had| had.lose(&lost));
+        let known = self.had.as_ref().is_some_and(|had| had.fits(epoch, head));
+        if !known {
+            self.had = Some(Had::nothing(epoch, head.clone()));
+        }
+        let head = (!known).then(|| (**head).clone());
+        let bytes = head.as_ref().map_or(0, |head| head.header.len());
+        let (begun, whole, idle, waited) = (clock::now(), !known, None, Duration::ZERO);
+        self.current = Some(Current { draft, begun, bytes, whole, idle, waited });
+        tx.send(Message::Begin(Begin { number: self.frames, epoch, seq, captured, error, head })).await
+    }
+
+    /// Sends what the far side lacks of what the frame grew by; gives it back if that was its end without an end.
+    pub async fn part(
+        &mut self,
+        tx: &mut dyn Tx,
+        part: Part,
+        peer: &Arc<Peer>,
+        state: &State,
+    ) -> Result<Option<Draft>> {
+        let (Some(current), Some(had)) = (&mut self.current, &mut self.had) else { return Ok(None) };
+        let now = clock::now();
+        match current.idle {
+            Some(since) => current.waited += now.since(since),
+            None => peer.link().rate.begun(self.frames, now),
+        }
+        match &part {
+            Part::Lots(lots) => {
+                for Lot { segments, body } in lots {
+                    match had.take_whole(segments) {
+                        true => current.send(tx, std::slice::from_ref(body)).await?,
+                        false => current.send(tx, &runs::bodies(&had.take(segments.to_vec()), false)).await?,
+                    }
+                }
+            }
+            Part::Ended(frame) => {
+                let lacked = had.take_all(&frame.coded);
+                let rest = runs::rest(&frame.coded, lacked, self.to_crowd);
+                current.send(tx, &rest).await?;
+            }
+            Part::Abandoned => {}
+        }
+        match part {
+            Part::Lots(_) => {
+                if !current.draft.has_ended() {
+                    tx.flush().await?;
+                }
+                current.idle = Some(clock::now());
+                Ok(None)
+            }
+            Part::Ended(frame) => self.end(tx, &frame, peer, state).await.map(|()| None),
+            Part::Abandoned => Ok(self.current.take().map(|current| current.draft)),
+        }
+    }
+
+    async fn end(&mut self, tx: &mut dyn Tx, frame: &Frame, peer: &Arc<Peer>, state: &State) -> Result<()> {
+        let Some(Current { begun, bytes, whole, waited, .. }) = self.current.take() else { return Ok(()) };
+        with(&state.flow, |flow| flow.sent(self.frames, begun + waited, bytes));
+        let wire = (bytes as f64 * tx.overhead()) as usize;
+        spend(tx, &mut peer.link().rate, Burst { bytes, wire, whole, waited });
+        tx.send(Message::End(End { number: self.frames, state: frame.coded.state() })).await?;
+        let mut link = peer.link();
+        link.meter.add(clock::now(), bytes);
+        link.sent = Some(frame.seq);
+        link.slow += self.last.map_or(0, |last| frame.seq.saturating_sub(last + 1));
+        self.frames += 1;
+        self.last = Some(frame.seq);
+        Ok(())
+    }
+}
+
+/// Counts a frame into the link's rate, and tells the transport what is known of it.
+fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
+    rate.sent(clock::now(), frame);
+    rate.lost(tx.losses());
+    tx.pace(rate.budget(), rate.passing());
+}
