@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use sdl2::pixels::{Color, PixelFormatEnum};
@@ -30,6 +31,9 @@ pub enum Place {
 
 /// How dark the box behind text is: the picture still shows through.
 const BOX_ALPHA: u8 = 176;
+
+/// Three times out of 800 the server of a machine with six times the work it can do was later than the end of the window.
+const AT_REST: Duration = Duration::from_millis(50);
 
 pub struct Painter {
     pub canvas: WindowCanvas,
@@ -202,6 +206,16 @@ impl Painter {
         texture.update(None, &pixels, size.0 * 4).map_err(|e| broken(e.to_string()))?;
         texture.set_blend_mode(BlendMode::Blend);
         Ok(Label { place, lines: lines.to_vec(), window, texture, size })
+    }
+}
+
+/// SDL wakes itself by events that go through the X server, on a connection of its own. If the window is gone when a busy
+/// server comes to one, as that of the key which closes it, Xlib ends the program: the window is hidden at once, and goes
+/// when the server has had time for that.
+impl Drop for Painter {
+    fn drop(&mut self) {
+        self.canvas.window_mut().hide();
+        std::thread::sleep(AT_REST);
     }
 }
 
