@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use event_listener::{Event, listener};
+use event_listener::Event;
 
 use crate::clock::{self, Time};
 use crate::fanout::{CROWD, Fanout};
@@ -13,6 +13,7 @@ use crate::lock::lock;
 use crate::runs::Lot;
 use crate::segments::Head;
 use crate::stop::Stop;
+use crate::until::until;
 
 /// One reader's view of a frame in the making. Cloning is cheap, and each clone reads all of it. Whoever still has
 /// something to do with the frame keeps one: when the last is gone, the frame is settled.
@@ -113,13 +114,7 @@ impl Draft {
     /// What it grew by since this reader last asked, once there is something.
     pub async fn grown(&mut self) -> Part {
         let shared = self.shared.clone();
-        loop {
-            listener!(shared.grown => grown);
-            if let Some(part) = self.take() {
-                return part;
-            }
-            grown.await;
-        }
+        until(&shared.grown, || self.take()).await
     }
 
     /// The same if there is something now.

@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use event_listener::{Event, listener};
+use event_listener::Event;
 
 use crate::latest::{Latest, Writer, latest, latest_of};
 use crate::lock::lock;
+use crate::until::until;
 
 /// More readers than this are a crowd: what is done for each of them has to be little.
 pub const CROWD: usize = 16;
@@ -124,13 +125,7 @@ impl<T: Clone> Fanout<T> {
     }
 
     async fn until(&self, ready: impl Fn(&[Writer<T>]) -> bool) {
-        loop {
-            listener!(self.wanted => bell);
-            if self.with(|readers| ready(readers)) {
-                return;
-            }
-            bell.await;
-        }
+        until(&self.wanted, || self.with(|readers| ready(readers)).then_some(())).await
     }
 
     /// The readers that are still there.

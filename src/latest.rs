@@ -5,10 +5,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use event_listener::{Event, listener};
+use event_listener::Event;
 
 use crate::fanout::CROWD;
 use crate::lock::lock;
+use crate::until::until;
 
 /// The reading end. Dropping it closes the slot.
 #[derive(Debug)]
@@ -72,16 +73,17 @@ impl<T> Slot<T> {
 impl<T> Latest<T> {
     /// The newest value, once there is one; `None` when the slot is closed and empty.
     pub async fn next(&mut self) -> Option<T> {
-        loop {
-            listener!(self.slot.filled => filled);
-            match self.take() {
-                Taken::Value(value) => return Some(value),
-                Taken::Over => return None,
-                Taken::Nothing { begins_to_wait: true } => _ = self.slot.wanted.notify(usize::MAX),
-                Taken::Nothing { begins_to_wait: false } => {}
+        let taken = || match self.take() {
+            Taken::Value(value) => Some(Some(value)),
+            Taken::Over => Some(None),
+            Taken::Nothing { begins_to_wait } => {
+                if begins_to_wait {
+                    self.slot.wanted.notify(usize::MAX);
+                }
+                None
             }
-            filled.await;
-        }
+        };
+        until(&self.slot.filled, taken).await
     }
 
     fn take(&self) -> Taken<T> {
@@ -138,16 +140,7 @@ impl<T> Writer<T> {
 
     /// Waits until the reader wants a value; false when it left.
     pub async fn until_wanted(&self) -> bool {
-        loop {
-            listener!(self.slot.wanted => bell);
-            if self.wanted() {
-                return true;
-            }
-            if self.is_closed() {
-                return false;
-            }
-            bell.await;
-        }
+        until(&self.slot.wanted, || if self.wanted() { Some(true) } else { self.is_closed().then_some(false) }).await
     }
 
     pub fn is_closed(&self) -> bool {

@@ -59,6 +59,7 @@ pub mod strangers;
 pub mod stream;
 pub mod transports;
 pub mod units;
+pub mod until;
 pub mod utc;
 pub mod watch;
 pub mod web;

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use anyhow::{Result, ensure};
-use event_listener::{Event, listener};
+use event_listener::Event;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::lock;
 use crate::stats::round;
+use crate::until::until;
 
 /// More hops than a network of people has; a longer way is a mistake.
 pub const HOPS_MAX: usize = 16;
@@ -138,17 +139,11 @@ impl Path {
 
     /// The way, once it is another than the one of this number, which then is the new one's.
     pub async fn newer(&self, than: &mut u64) -> Vec<Hop> {
-        loop {
-            listener!(self.changed => changed);
-            {
-                let hops = lock(&self.hops);
-                if hops.0 > *than {
-                    *than = hops.0;
-                    return told(&hops.1);
-                }
-            }
-            changed.await;
-        }
+        let newer = || {
+            let hops = lock(&self.hops);
+            (hops.0 > std::mem::replace(than, hops.0)).then(|| told(&hops.1))
+        };
+        until(&self.changed, newer).await
     }
 }
 

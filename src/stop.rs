@@ -1,42 +1,41 @@
 //! The word "stop", said once and heard everywhere: by tasks that wait for it and by threads that look now and then.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender, bounded};
 use async_io::Timer;
+use event_listener::Event;
 use smol::future::or;
 
 use crate::clock::{Time, now};
+use crate::until::until;
 
 /// A thread that sleeps looks for it this often.
 const LOOK: Duration = Duration::from_millis(100);
 
-#[derive(Clone, Debug)]
-pub struct Stop {
-    /// Closed to say it; never carries anything.
-    sender: Sender<()>,
-    receiver: Receiver<()>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<Word>);
 
-impl Default for Stop {
-    fn default() -> Self {
-        let (sender, receiver) = bounded(1);
-        Stop { sender, receiver }
-    }
+#[derive(Debug, Default)]
+struct Word {
+    said: AtomicBool,
+    heard: Event,
 }
 
 impl Stop {
     pub fn say(&self) {
-        self.sender.close();
+        self.0.said.store(true, Ordering::SeqCst);
+        self.0.heard.notify(usize::MAX);
     }
 
     /// Whether both are the same word, not only said alike.
     pub fn is(&self, other: &Stop) -> bool {
-        self.sender.same_channel(&other.sender)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub fn said(&self) -> bool {
-        self.sender.is_closed()
+        self.0.said.load(Ordering::SeqCst)
     }
 
     /// Waits for so long, or until it is said.
@@ -56,6 +55,6 @@ impl Stop {
     }
 
     pub async fn heard(&self) {
-        let _ = self.receiver.recv().await; // nothing is ever sent: it returns when the channel closes
+        until(&self.0.heard, || self.said().then_some(())).await
     }
 }

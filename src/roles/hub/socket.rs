@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use async_io::Timer;
 use async_tungstenite::{WebSocketReceiver, WebSocketSender};
 use bytes::{BufMut, Bytes, BytesMut};
-use event_listener::{Event, listener};
+use event_listener::Event;
 use serde::Deserialize;
 use serde_json::json;
 use smol::future::or;
@@ -25,6 +25,7 @@ use crate::fault;
 use crate::frame::Frame;
 use crate::lock::lock;
 use crate::stats::Viewer;
+use crate::until::until;
 use crate::web::socket::{Message, Socket};
 use crate::web::stream::Stream;
 use crate::web::views::jpeg;
@@ -230,13 +231,7 @@ impl Page<'_> {
     }
 
     async fn until_free(&self) {
-        loop {
-            listener!(self.landed => landed);
-            if lock(&self.flight).is_free() {
-                return;
-            }
-            landed.await;
-        }
+        until(&self.landed, || lock(&self.flight).is_free().then_some(())).await
     }
 
     fn look(&self, now: Time) {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use event_listener::{Event, listener};
+use event_listener::Event;
 
 use super::pictures::{AUTO, SOURCE};
 use super::room::Room;
@@ -10,6 +10,7 @@ use crate::adapt::choice::Choice;
 use crate::clock::Time;
 use crate::greet::printable;
 use crate::lock::lock;
+use crate::until::until;
 use crate::word::Word;
 
 pub struct Watched {
@@ -178,12 +179,6 @@ impl Watched {
 
     /// Waits until it is.
     pub async fn until_other_than(&self, wish: &Wish) {
-        loop {
-            listener!(self.changed => changed);
-            if self.is_other_than(wish) {
-                return;
-            }
-            changed.await;
-        }
+        until(&self.changed, || self.is_other_than(wish).then_some(())).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use event_listener::{Event, listener};
 use smol::future::{or, yield_now};
@@ -18,6 +18,7 @@ use crate::datagrams::door::canonical;
 use crate::link::{Crossing, Link, Repaired, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Message, NoHello};
+use crate::until::until;
 
 /// Datagrams that leave in a row, before others have their turn: the more, the more of one length leave in one call.
 const TURN: usize = 64;
@@ -165,17 +166,12 @@ impl Tx for UdpTx {
         if stirs {
             shared.stirred.notify(usize::MAX);
         }
-        loop {
-            listener!(shared.writable => writable);
-            {
-                let connection = lock(&shared.connection);
-                ensure!(!connection.is_gone(), "the connection was closed");
-                if connection.room(ended) {
-                    return Ok(());
-                }
-            }
-            writable.await;
-        }
+        let room = || {
+            let connection = lock(&shared.connection);
+            (connection.is_gone() || connection.room(ended)).then(|| connection.is_gone())
+        };
+        ensure!(!until(&shared.writable, room).await, "the connection was closed");
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -186,13 +182,8 @@ impl Tx for UdpTx {
         let shared = &self.0;
         lock(&shared.connection).end();
         shared.stirred.notify(usize::MAX);
-        loop {
-            listener!(shared.readable => changed);
-            if lock(&shared.connection).settled() {
-                return Ok(());
-            }
-            changed.await;
-        }
+        until(&shared.readable, || lock(&shared.connection).settled().then_some(())).await;
+        Ok(())
     }
 
     fn lost(&mut self) -> Vec<(usize, u64)> {
@@ -224,32 +215,24 @@ impl Tx for UdpTx {
 impl Rx for UdpRx {
     async fn recv(&mut self) -> Result<Option<Message>> {
         let shared = &self.0;
-        loop {
-            listener!(shared.readable => readable);
-            let heard = lock(&shared.connection).message(clock::now())?;
-            match heard {
-                Heard::Message(message) => return Ok(Some(message)),
-                Heard::End => return Ok(None),
-                Heard::Nothing => readable.await,
-            }
-        }
+        let heard = || match lock(&shared.connection).message(clock::now()) {
+            Ok(Heard::Message(message)) => Some(Ok(Some(message))),
+            Ok(Heard::End) => Some(Ok(None)),
+            Ok(Heard::Nothing) => None,
+            Err(error) => Some(Err(error)),
+        };
+        until(&shared.readable, heard).await
     }
 
     async fn hello(&mut self) -> Result<Message> {
-        let shared = self.0.clone();
-        loop {
-            listener!(shared.readable => readable);
-            let prefix = lock(&shared.connection).prefix();
-            match prefix {
-                Some(prefix) => {
-                    ensure!(Message::begins_hello(prefix), NoHello::Stranger);
-                    let message = self.recv().await?;
-                    return message.ok_or_else(|| NoHello::Stranger.into());
-                }
-                None => ensure!(!lock(&shared.connection).is_gone(), "it left without a word"),
-            }
-            readable.await;
-        }
+        let begun = || {
+            let connection = lock(&self.0.connection);
+            let prefix = connection.prefix();
+            (prefix.is_some() || connection.is_gone()).then_some(prefix)
+        };
+        let prefix = until(&self.0.readable, begun).await.context("it left without a word")?;
+        ensure!(Message::begins_hello(prefix), NoHello::Stranger);
+        self.recv().await?.ok_or_else(|| NoHello::Stranger.into())
     }
 
     async fn drain(&mut self) {
