@@ -1,7 +1,7 @@
 //! The receiving end of a link puts frames together: the standing one, and over it the segments that came. The highest
 //! version of each wins, so late and doubled ones do no harm.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ use crate::segments::{Form, Head, SEGMENTS_MAX, Segment, splice};
 pub struct Assembly {
     standing: Option<Frame>,
     begun: Option<(Begin, Arc<Head>)>,
-    /// What came and is in no frame yet.
-    news: BTreeMap<usize, (u64, Bytes)>,
+    /// What came and is in no frame yet, at its place; and these places.
+    news: Vec<Option<(u64, Bytes)>>,
+    fresh: Vec<usize>,
     /// Memory that the news hold on to: the whole messages that they came in.
     held: usize,
     /// Where a lossy link left something older standing than the frame has.
@@ -38,7 +39,8 @@ impl Assembly {
             None => before.as_ref().map(|(_, head)| head.clone()).context("a frame without a header")?,
         };
         if before.is_none_or(|(_, had)| had != head) {
-            (self.standing, self.news, self.stale) = (None, BTreeMap::new(), BTreeSet::new());
+            (self.standing, self.stale) = (None, BTreeSet::new());
+            (self.news, self.fresh, self.held) = (vec![None; head.count], Vec::new(), 0);
         }
         self.begun = Some((begin, head.clone()));
         Ok(head)
@@ -59,9 +61,10 @@ impl Assembly {
             bail!("segment {index} of a frame of {}", head.count);
         }
         segments.retain(|(index, version, bytes)| {
-            let newer = self.news.get(index).is_none_or(|(other, _)| other <= version);
-            if newer {
-                self.news.insert(*index, (*version, bytes.clone()));
+            let news = &mut self.news[*index];
+            let newer = news.as_ref().is_none_or(|(other, _)| other <= version);
+            if newer && news.replace((*version, bytes.clone())).is_none() {
+                self.fresh.push(*index);
             }
             newer
         });
@@ -89,9 +92,9 @@ impl Assembly {
         state: u64,
         changed: &[Range<usize>],
     ) -> Result<Option<(Frame, usize)>> {
-        let places = changed.iter().cloned().flatten().filter(|place| *place < SEGMENTS_MAX);
-        self.stale.extend(places);
-        self.stale.retain(|place| !self.news.contains_key(place));
+        let lacks = |place: &usize| self.news.get(*place).is_none_or(Option::is_none);
+        self.stale.retain(lacks);
+        self.stale.extend(changed.iter().cloned().flatten().filter(|place| *place < SEGMENTS_MAX).filter(lacks));
         let Some((frame, exact)) = self.spliced(number, state)? else {
             self.keep();
             return Ok(None);
@@ -105,11 +108,14 @@ impl Assembly {
     }
 
     /// The standing frame with the news, and whether its versions are those that its sender tells of.
-    fn spliced(&self, number: u64, state: u64) -> Result<Option<(Frame, bool)>> {
+    fn spliced(&mut self, number: u64, state: u64) -> Result<Option<(Frame, bool)>> {
         let Some((begin, head)) = self.begun.as_ref().filter(|(begin, _)| begin.number == number) else {
             return Ok(None);
         };
-        let news: Vec<Segment<&Bytes>> = self.news.iter().map(|(&i, (version, bytes))| (i, *version, bytes)).collect();
+        self.fresh.sort_unstable();
+        let news =
+            self.fresh.iter().filter_map(|&i| self.news[i].as_ref().map(|(version, bytes)| (i, *version, bytes)));
+        let news: Vec<Segment<&Bytes>> = news.collect();
         let filled = self.standing.is_some() || news.len() == head.count;
         let coded = filled.then(|| splice(self.standing.as_ref().map(|s| &s.coded), head, &news)).transpose()?;
         let Begin { epoch, seq, captured, error, .. } = *begin;
@@ -121,13 +127,14 @@ impl Assembly {
 
     fn stand(&mut self, frame: Frame) -> Frame {
         self.standing = Some(frame.clone());
-        (self.news, self.held) = (BTreeMap::new(), 0);
+        self.fresh.drain(..).for_each(|place| self.news[place] = None);
+        self.held = 0;
         frame
     }
 
     /// Copies what came out of its messages: what waits for longer must not hold on to more than itself.
     fn keep(&mut self) {
-        self.news.values_mut().for_each(|(_, bytes)| *bytes = Bytes::copy_from_slice(bytes));
-        self.held = self.news.values().map(|(_, bytes)| bytes.len()).sum();
+        self.news.iter_mut().flatten().for_each(|(_, bytes)| *bytes = Bytes::copy_from_slice(bytes));
+        self.held = self.news.iter().flatten().map(|(_, bytes)| bytes.len()).sum();
     }
 }

@@ -1,8 +1,8 @@
 //! Messages over any datagrams: what udp carries. Everything here is pure: packets and the time go in, packets and
 //! messages come out (`connection.rs`); who opens sockets is `transports/udp.rs`.
 //!
-//! A frame is cut into parts that stand for themselves (`cut`), so that a lost datagram costs some tiles. Parities repair
-//! what they can (`parity`), what still lacks is sent again where it would come in time (`outbox`), and the rest is told to
+//! A frame is cut into parts that stand for themselves (`cut`, read by `items`), so that a lost datagram costs some tiles.
+//! Parities repair what they can (`parity`), what still lacks is sent again where it would come in time (`outbox`), and the rest is told to
 //! the publisher, which puts it into the next frame. The receiving end (`gather`) gives frames in order, whole where it
 //! can. All other messages go in order and without loss (`control`).
 
@@ -19,6 +19,7 @@ mod doubt;
 pub mod flight;
 pub mod gather;
 pub mod guard;
+pub mod items;
 pub mod narrow;
 pub mod outbox;
 pub mod pacing;

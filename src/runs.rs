@@ -2,6 +2,7 @@
 //!
 //! A run is: places left out since the last run, segments, version; the length of each segment; then their bytes.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context, Result, ensure};
@@ -102,29 +103,55 @@ pub fn encode_into<B: AsRef<[u8]>>(out: &mut Vec<u8>, segments: &[Segment<B>]) {
     }
 }
 
+/// Bytes by which the code of `segments` grows at most, when this one is put before the one at `at`.
+pub fn cost<B: AsRef<[u8]>>(segments: &[Segment<B>], at: usize, (place, version, bytes): &Segment<B>) -> usize {
+    let before = at.checked_sub(1).is_some_and(|at| (segments[at].0 + 1, segments[at].1) == (*place, *version));
+    let after = segments.get(at).is_some_and(|other| (other.0, other.1) == (place + 1, *version));
+    let own = bytes.as_ref().len() + length(bytes.as_ref().len() as u64);
+    // A run that it joins has a longer count by it; one of its own has a gap, a count and a version.
+    own + if before || after { 1 } else { 3 + 1 + length(*version) }
+}
+
+/// Bytes of a number.
+fn length(number: u64) -> usize {
+    (64 - number.leading_zeros() as usize).div_ceil(7).max(1)
+}
+
 /// Reads what `encode` wrote; the segments share its memory. Errors: anything that does not fit into it.
-pub fn decode(mut data: Bytes) -> Result<Vec<Segment<Bytes>>> {
-    let (mut segments, mut lengths) = (Vec::new(), Vec::new());
-    let mut next = 0usize;
-    while !data.is_empty() {
-        let (gap, count, version) = (take(&mut data)?, take(&mut data)?, take(&mut data)?);
+pub fn decode(data: Bytes) -> Result<Vec<Segment<Bytes>>> {
+    let mut segments = Vec::new();
+    walk(&data, |place, version, bytes| segments.push((place, version, data.slice(bytes))))?;
+    Ok(segments)
+}
+
+/// The places and versions of what `encode` wrote. Errors as of `decode`.
+pub fn numbers(data: &[u8], mut each: impl FnMut(usize, u64)) -> Result<()> {
+    walk(data, |place, version, _| each(place, version))
+}
+
+/// Gives each segment: its place, its version, and where its bytes are.
+fn walk(data: &[u8], mut each: impl FnMut(usize, u64, Range<usize>)) -> Result<()> {
+    let (mut at, mut next) = (0, 0usize);
+    while at < data.len() {
+        let (gap, count, version) = (number(data, &mut at)?, number(data, &mut at)?, number(data, &mut at)?);
         let first = usize::try_from(gap).ok().and_then(|gap| next.checked_add(gap)).context("a run out of range")?;
         let end = usize::try_from(count).ok().and_then(|count| first.checked_add(count));
         next = end.filter(|&end| end <= SEGMENTS_MAX).context("a run of too many segments")?;
-        let from = segments.len();
-        ensure!(next - first <= data.len(), "a segment is cut off");
-        lengths.reserve(next - first);
-        segments.reserve(next - first);
+        ensure!(first < next, "a run of nothing");
+        // All lengths stand before the bytes.
+        let mut lengths = at;
         for _ in first..next {
-            lengths.push(take(&mut data)?);
+            number(data, &mut at)?;
         }
-        for (index, length) in (first..next).zip(lengths.drain(..)) {
-            ensure!(length <= data.len() as u64, "a segment is cut off");
-            segments.push((index, version, data.split_to(length as usize)));
+        for place in first..next {
+            let length = usize::try_from(number(data, &mut lengths)?).ok();
+            let end = length.and_then(|length| at.checked_add(length)).filter(|&end| end <= data.len());
+            let end = end.context("a segment is cut off")?;
+            each(place, version, at..end);
+            at = end;
         }
-        ensure!(segments.len() > from, "a run of nothing");
     }
-    Ok(segments)
+    Ok(())
 }
 
 /// Appends a number.
@@ -136,13 +163,27 @@ pub fn put(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
+/// Appends a number in so many bytes; a larger one becomes the largest that goes into them.
+pub fn put_padded(out: &mut Vec<u8>, n: u64, bytes: usize) {
+    let n = n.min((1 << (7 * bytes)) - 1);
+    out.extend((0..bytes).map(|i| (n >> (7 * i)) as u8 & 0x7F | if i + 1 < bytes { 0x80 } else { 0 }));
+}
+
 /// Takes a number off.
 pub fn take(data: &mut Bytes) -> Result<u64> {
+    let mut at = 0;
+    let number = number(data, &mut at)?;
+    bytes::Buf::advance(data, at);
+    Ok(number)
+}
+
+/// Reads the number that stands there, and goes behind it.
+fn number(data: &[u8], at: &mut usize) -> Result<u64> {
     let mut n = 0;
-    for (i, &byte) in data.iter().take(10).enumerate() {
+    for (i, &byte) in data.iter().skip(*at).take(10).enumerate() {
         n |= u64::from(byte & 0x7F) << (7 * i);
         if byte < 0x80 {
-            bytes::Buf::advance(data, i + 1);
+            *at += i + 1;
             return Ok(n);
         }
     }
@@ -166,6 +207,15 @@ mod tests {
             let wire = encode_segments(&segments);
             let back = decode(wire.clone().into()).unwrap();
             prop_assert!(back.iter().map(|s| (s.0, s.1, s.2.to_vec())).eq(segments.iter().cloned()));
+            if !segments.is_empty() {
+                let mut others = segments.clone();
+                let at = random.usize(..segments.len());
+                let one = others.remove(at);
+                prop_assert!(wire.len() <= encode_segments(&others).len() + cost(&others, at, &one));
+            }
+            let mut found = Vec::new();
+            numbers(&wire, |place, version| found.push((place, version))).unwrap();
+            prop_assert!(found.into_iter().eq(segments.iter().map(|s| (s.0, s.1))));
             let cut = random.usize(..=wire.len());
             let _ = decode(wire[..cut].to_vec().into());
         }

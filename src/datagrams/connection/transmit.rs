@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::{Connection, Content, SILENCE};
 use crate::clock::Time;
+use crate::datagrams::cut::waste;
 use crate::datagrams::packet::{HEADER, PACKET, Record};
 
 /// What was said last is repeated for so long after both halves have gone.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Packets of pictures are padded to a multiple of this, 2.7 % of them: the kernel takes those of one length in one call, and
-/// gives them so at the other end. With half of it a frame leaves in half as many calls more.
+/// Packets of pictures that are not full are padded to a multiple of this: the kernel takes those of one length in one call,
+/// and gives them so at the other end.
 const STEP: usize = 64;
 
 impl Connection {
@@ -80,7 +81,9 @@ impl Connection {
         packet.extend_from_slice(&number.to_le_bytes());
         body.iter().for_each(|record| record.put(&mut packet));
         if content.place.is_some() {
-            let length = (packet.len() + self.guard.cost()).next_multiple_of(STEP).min(self.mtu);
+            let length = packet.len() + self.guard.cost();
+            let full = self.mtu.saturating_sub(length) <= waste(self.mtu);
+            let length = if full { self.mtu } else { length.next_multiple_of(STEP).min(self.mtu) };
             packet.resize(packet.len().max(length - self.guard.cost()), 0);
         }
         self.guard.close(number, &mut packet);

@@ -1,7 +1,9 @@
-//! Every segment is in parts that fit, copies of a header fit together, and rubbish is an error.
+//! Every segment is in parts that fit, most parts are full, and copies of a header fit together.
 
 use super::*;
-use crate::segments::Head;
+use crate::clock::Time;
+use crate::datagrams::items::{Item, items, places};
+use crate::segments::{Form, Head};
 use proptest::prelude::*;
 
 proptest! {
@@ -63,13 +65,31 @@ proptest! {
         }
         prop_assert_eq!((begins, ends, changed), (if cuts.len() > 1 { 2 } else { 1 }, 1, sizes.len()));
     }
+}
 
-    #[test]
-    fn rubbish_is_an_error_and_no_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
-        for item in items(data.into()).unwrap_or_default() {
-            if let Item::Changed(body) = item {
-                let _ = places(body);
-            }
-        }
-    }
+#[test]
+fn parts_are_full_and_a_relay_passes_them_on_as_they_are() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let segments: Vec<_> = (0..1000).map(|place| (place, 9, vec![1; 40 + random.usize(..480)])).collect();
+    let begin =
+        Begin { number: 7, epoch: 1, seq: 9, captured: Time::from_micros(5), error: Default::default(), head: None };
+    let cut = |bodies: Vec<Bytes>, error: u64| {
+        let error = std::time::Duration::from_micros(error);
+        let mut cutter = Cutter::new(1200, Begin { error, ..begin.clone() }, 3, None);
+        bodies.into_iter().for_each(|body| cutter.runs(Runs { epoch: 1, since: 3, body }).unwrap());
+        cutter.end(End { number: 7, state: 11 });
+        cutter.take()
+    };
+    let runs = |cuts: &[Cut]| -> Vec<Bytes> {
+        let items = cuts.iter().flat_map(|cut| items(cut.bytes.clone()).unwrap());
+        items.filter_map(|item| if let Item::Runs(body) = item { Some(body) } else { None }).collect()
+    };
+    let full = |cuts: &[Cut]| cuts.iter().filter(|cut| 1200 - cut.bytes.len() <= waste(1200)).count();
+    let first = cut(segments.chunks(20).map(|strip| runs::encode_segments(strip).into()).collect(), 0);
+    assert!(full(&first) * 100 >= first.len() * 80, "{} of {}", full(&first), first.len());
+    let second = cut(runs(&first), 700);
+    assert!(first.len().abs_diff(second.len()) <= 1, "{} and {}", first.len(), second.len());
+    let second = runs(&second);
+    let same = runs(&first).iter().filter(|body| second.contains(body)).count();
+    assert!(same * 100 >= first.len() * 75, "{same} of {} are as they were", first.len());
 }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{GRACE, Out};
 use crate::clock::Time;
-use crate::datagrams::cut::{self, Item, Piece, Start};
+use crate::datagrams::items::{self, Item, Piece, Start};
 use crate::datagrams::{Hold, parity};
 use crate::link::Crossing;
 use crate::message::{Begin, End, HEADER_MAX, Message, Runs};
@@ -127,13 +127,13 @@ impl Frame {
         }
         self.bytes += bytes.len();
         self.parts.insert(index, bytes.clone());
-        for item in cut::items(bytes)? {
+        for item in items::items(bytes)? {
             match item {
                 Item::Begin(start) => _ = self.start.get_or_insert(start),
                 Item::Runs(body) => self.runs.push(body),
                 Item::Piece(piece) => self.piece(piece),
                 Item::End(end) => self.end = Some(end),
-                Item::Changed(body) => self.changed.extend(cut::places(body)?),
+                Item::Changed(body) => self.changed.extend(items::places(body)?),
             }
         }
         Ok(true)
