@@ -253,6 +253,11 @@ impl Message {
         prefix[0] == kind::HELLO && Message::length(prefix).is_ok()
     }
 
+    /// Whether a caller begins so, with a key or without.
+    pub fn opens(first: u8) -> bool {
+        [kind::HELLO, kind::SEAL].contains(&first)
+    }
+
     /// Whether they are a refusal's.
     pub fn begins_refuse(prefix: [u8; PREFIX]) -> bool {
         prefix[0] == kind::REFUSE

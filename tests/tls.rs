@@ -223,13 +223,19 @@ fn garbage_and_silence_harm_nobody() {
 
 #[test]
 fn another_scheme_than_the_listener_s_is_told() {
-    let (recv, url) = receiver(&[]);
+    let (mut recv, url) = receiver(&[]);
     let tcp = format!("tcp://{}", address(&url));
     let mut plain = vstream(&["recv", "--listen", "tcp://127.0.0.1:0"]);
     let to = plain.listening().replace("tcp://", "tls://");
     let args = ["send", "--from", "test", "--timeout", "1s", "--to"];
     vstream(&[&args[..], &[&format!("{to}?insecure")]].concat()).end().ended_with(124).saying("speaks no TLS");
-    vstream(&[&args[..], &[&tcp]].concat()).end().ended_with(124);
+    for key in [&[][..], &["--key", "a key that is long enough"]] {
+        let refused = vstream(&[&args[..], &[&tcp], key].concat()).end();
+        refused.ended_with(4).saying("this is a tls:// address: call it as its listener printed it");
+        recv.says("the caller has not begun with TLS");
+    }
+    vstream(&[&args[..], &[&format!("tls://{}", address(&url))]].concat()).end().ended_with(4);
+    recv.says("the caller does not believe the certificate");
     still_works(recv, &url);
 }
 

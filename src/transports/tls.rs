@@ -13,10 +13,12 @@ use native_tls::{Certificate, Protocol};
 
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
-use crate::handshake;
+use crate::{greet, handshake};
 use crate::identity::{Identity, Pin};
 use crate::link::Link;
+use crate::message::Message;
 use crate::sealed::{self, End};
+use crate::stream::{StreamRx, StreamTx};
 use crate::transports::socket::{self, Connected};
 use crate::transports::{Listener, Transport};
 
@@ -71,13 +73,27 @@ impl Listener for Tls {
         let (stream, _) = self.socket.accept().await?;
         let (stream, peer) = socket::opened(stream)?;
         let acceptor = self.acceptor.clone();
-        let shaken = async move { acceptor.accept(stream).await.map_err(|error| broken(&error.to_string())) };
+        let shaken = async move {
+            if stream.first().await?.is_some_and(Message::opens) {
+                return Err(turned_away(stream).await);
+            }
+            acceptor.accept(stream).await.map_err(|error| broken(&error.to_string()))
+        };
         Ok(sealed::link(handshake::Stream::new(shaken), End::Listener, self.local.key.clone(), peer))
     }
 
     fn local(&self) -> Endpoint {
         self.local.clone()
     }
+}
+
+/// Tells a vstream that has not begun with TLS; why it is none of the callers.
+async fn turned_away(stream: Connected) -> io::Error {
+    let (rx, tx) = (StreamRx::new(stream.clone()), StreamTx::new(stream));
+    let mut link = Link { tx: Box::new(tx), rx: Box::new(rx), peer: String::new() };
+    let reason = "this is a tls:// address: call it as its listener printed it".to_string();
+    let _ = greet::refuse(&mut link, reason).await; // it may have gone
+    io::Error::other("the caller has not begun with TLS: it is to call tls://")
 }
 
 /// What would be passed over in silence is refused.
@@ -161,7 +177,8 @@ impl Trust {
     }
 }
 
-/// A handshake that came to nothing: "error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../ssl/…".
+/// A handshake that came to nothing: "error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../ssl/…", of which
+/// OpenSSL 3 may leave out the function.
 fn broken(error: &str) -> io::Error {
     let why = match error {
         _ if error.contains("wrong version number") || error.contains("http request") => "the other side speaks no TLS",
@@ -169,7 +186,10 @@ fn broken(error: &str) -> io::Error {
             "the other side speaks no TLS"
         }
         _ if error.contains("unexpected eof") || error.is_empty() => "it broke off",
-        _ => error.split(':').nth(3).unwrap_or(error),
+        _ if error.contains("alert unknown ca") || error.contains("alert bad certificate") => {
+            "the caller does not believe the certificate: it is to call the address that is printed here, or to name ca=FILE"
+        }
+        _ => error.split(':').skip(3).find(|part| part.contains(' ')).unwrap_or(error),
     };
     io::Error::other(format!("the TLS handshake failed: {why}"))
 }

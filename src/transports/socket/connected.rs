@@ -43,6 +43,12 @@ impl From<Async<TcpStream>> for Connected {
 }
 
 impl Connected {
+    /// The first byte of what there is to read, once there is some, and leaves it there; none where the far end has closed.
+    pub async fn first(&self) -> io::Result<Option<u8>> {
+        let mut first = [0];
+        Ok((self.socket.peek(&mut first).await? == 1).then_some(first[0]))
+    }
+
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
