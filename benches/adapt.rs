@@ -1,5 +1,5 @@
 //! Quality that follows the network, in real time: a film through `vstream shape` with RFC 8867's schedule 5.1 at 20 times
-//! its rates, over tcp and udp. `cargo bench --bench adapt -- FILM`; tests/adapt.rs has the same in virtual time.
+//! its rates, over tcp and udp. `cargo bench --bench adapt -- FILM [SCHEME]`; tests/adapt.rs has the same in virtual time.
 
 use serde_json::Value;
 
@@ -18,7 +18,8 @@ const QUALITY: &str = "95";
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let Some(film) = words.first() else { return eprintln!("which film? benches/run.sh makes one") };
-    for (scheme, adapt) in [("tcp", "--no-adapt"), ("tcp", "--adapt"), ("udp", "--adapt")] {
+    let all = [("tcp", "--no-adapt"), ("tcp", "--adapt"), ("udp", "--adapt")];
+    for (scheme, adapt) in all.into_iter().filter(|(scheme, _)| words.get(1).is_none_or(|only| only == scheme)) {
         println!("\n{scheme}, `{adapt}`:\n");
         play(scheme, film, adapt);
     }
@@ -44,7 +45,7 @@ fn tell(send: &Role, recv: &Role, shape: &Role) {
     let sent = stats(send, &|line| line["peer"].is_string());
     let came = stats(recv, &|line| line["peer"].is_string());
     let up = stats(shape, &|line| line["way"] == "up");
-    println!("| seconds | capacity | used | queue, mean | latency p50, p95 of seconds | fps | rungs |");
+    println!("| seconds | capacity | used | queue, mean, p95 of seconds | latency p50, p95 of seconds | fps | rungs |");
     println!("|---|---|---|---|---|---|---|");
     let ends = RATES[1..].iter().map(|(from, _)| *from).chain([END]);
     for ((from, mbit), to) in RATES.iter().zip(ends) {
@@ -55,9 +56,11 @@ fn tell(send: &Role, recv: &Role, shape: &Role) {
             within.filter_map(|line| line[field].as_f64()).collect()
         };
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let mut latency = within(&came, "latency_ms");
-        latency.sort_by(f64::total_cmp);
-        let at = |part: f64| latency.get((latency.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
+        let at = |field: &[Value], name: &str, part: f64| {
+            let mut values = within(field, name);
+            values.sort_by(f64::total_cmp);
+            values.get((values.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
+        };
         let mut rungs: Vec<&str> = sent
             .iter()
             .filter(|line| line["t"].as_f64().is_some_and(|t| (from as f64..to as f64).contains(&t)))
@@ -65,11 +68,12 @@ fn tell(send: &Role, recv: &Role, shape: &Role) {
             .collect();
         rungs.dedup();
         println!(
-            "| {from}–{to} | {mbit} Mbit/s | {:.0} % | {:.0} ms | {:.0}, {:.0} ms | {:.1} | {} |",
+            "| {from}–{to} | {mbit} Mbit/s | {:.0} % | {:.0}, {:.0} ms | {:.0}, {:.0} ms | {:.1} | {} |",
             100.0 * mean(within(&up, "bitrate")) / 1e6 / mbit,
             mean(within(&up, "queue_ms")),
-            at(0.5),
-            at(0.95),
+            at(&up, "queue_ms", 0.95),
+            at(&came, "latency_ms", 0.5),
+            at(&came, "latency_ms", 0.95),
             mean(within(&came, "fps")),
             rungs.join(", "),
         );
