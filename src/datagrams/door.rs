@@ -13,7 +13,7 @@ use super::packet::MTU;
 use crate::message::NoHello;
 
 /// A change of any form here or in a packet raises it.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 const MAGIC: [u8; 4] = *b"VSTU";
 /// What a handshake of keys takes at most.
 const PROOF_MAX: usize = 256;

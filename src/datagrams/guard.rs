@@ -1,15 +1,21 @@
 //! What proves that a packet is the peer's: without a key, a sum over it that only who knows both random ids can make,
-//! which nobody on another path does; with one, authenticated encryption.
+//! which nobody on another path does; with one, authenticated encryption. The sum withstands who has to guess, not who can
+//! read packets: that one has seen the ids cross anyway. It takes a tenth of SipHash's time, which was a fifth of a relay's.
 
 use bytes::Bytes;
-use siphasher::sip::SipHasher13;
+use siphasher::sip::SipHasher24;
+use twox_hash::XxHash3_64;
 
 use super::packet::HEADER;
 use crate::seal::{Sealed, TAG};
 
 #[derive(Debug)]
 pub enum Guard {
-    Sum { close: SipHasher13, open: SipHasher13 },
+    /// Seeds of what is sent and of what comes.
+    Sum {
+        close: u64,
+        open: u64,
+    },
     Key(Box<Sealed>),
 }
 
@@ -19,8 +25,8 @@ const SUM: usize = 8;
 impl Guard {
     /// For packets between these two ids.
     pub fn sum(ours: u64, theirs: u64) -> Guard {
-        let keyed = SipHasher13::new_with_keys;
-        Guard::Sum { close: keyed(theirs, ours), open: keyed(ours, theirs) }
+        let seed = |to, from| SipHasher24::new_with_keys(to, from).hash(&[]);
+        Guard::Sum { close: seed(theirs, ours), open: seed(ours, theirs) }
     }
 
     /// What it adds to a packet.
@@ -35,7 +41,7 @@ impl Guard {
     pub fn close(&self, number: u64, packet: &mut Vec<u8>) {
         match self {
             Guard::Sum { close, .. } => {
-                let sum = close.hash(packet);
+                let sum = XxHash3_64::oneshot_with_seed(*close, packet);
                 packet.extend_from_slice(&sum.to_le_bytes());
             }
             Guard::Key(sealed) => {
@@ -51,7 +57,8 @@ impl Guard {
         match self {
             Guard::Sum { open, .. } => {
                 let (body, sum) = packet.split_at_checked(packet.len().checked_sub(SUM)?)?;
-                let fits = body.len() >= HEADER && open.hash(body).to_le_bytes() == sum;
+                let right = || XxHash3_64::oneshot_with_seed(*open, body).to_le_bytes() == sum;
+                let fits = body.len() >= HEADER && right();
                 let end = body.len();
                 fits.then(|| Bytes::from(packet).slice(HEADER..end))
             }
