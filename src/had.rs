@@ -9,14 +9,14 @@ use crate::segments::{Coded, Head, Segment};
 pub struct Had {
     epoch: u64,
     head: Arc<Head>,
-    /// Of each segment one more than its version; 0 for those that are not there.
-    next: Vec<u64>,
+    /// Of each segment one more than its version; 0 for those that are not there. Of a crowd those who have the same share it.
+    next: Arc<[u64]>,
 }
 
 impl Had {
     /// Nothing yet of what comes under this header.
     pub fn nothing(epoch: u64, head: Arc<Head>) -> Had {
-        Had { epoch, next: vec![0; head.count], head }
+        Had { epoch, next: vec![0; head.count].into(), head }
     }
 
     /// Whether a frame of this epoch and header can stand on what is had.
@@ -28,14 +28,31 @@ impl Had {
     pub fn take_all(&mut self, coded: &Coded) -> Vec<usize> {
         let mut places = Vec::with_capacity(coded.head.count);
         places.extend((0..coded.head.count).filter(|&i| self.next[i] <= coded.versions[i]));
-        self.next.iter_mut().zip(&*coded.versions).for_each(|(next, version)| *next = (*next).max(version + 1));
+        Arc::make_mut(&mut self.next)
+            .iter_mut()
+            .zip(&*coded.versions)
+            .for_each(|(next, version)| *next = (*next).max(version + 1));
         places
+    }
+
+    /// What is had, for others to have the same.
+    pub fn versions(&self) -> &Arc<[u64]> {
+        &self.next
+    }
+
+    /// Has what another has, of the same frames.
+    pub fn share(&mut self, versions: &Arc<[u64]>) {
+        self.next = versions.clone();
     }
 
     /// What was thought to be had of these places and versions, and is not.
     pub fn lose(&mut self, lost: &[(usize, u64)]) {
+        if lost.is_empty() {
+            return;
+        }
+        let next = Arc::make_mut(&mut self.next);
         for (place, version) in lost {
-            if let Some(next) = self.next.get_mut(*place).filter(|next| **next == version + 1) {
+            if let Some(next) = next.get_mut(*place).filter(|next| **next == version + 1) {
                 *next = 0;
             }
         }
@@ -46,7 +63,8 @@ impl Had {
         let lacked = |(place, version, _): &Segment<B>| self.next.get(*place).is_some_and(|next| next <= version);
         let all = segments.iter().all(lacked);
         if all {
-            segments.iter().for_each(|(place, version, _)| self.next[*place] = version + 1);
+            let next = Arc::make_mut(&mut self.next);
+            segments.iter().for_each(|(place, version, _)| next[*place] = version + 1);
         }
         all
     }
@@ -54,7 +72,8 @@ impl Had {
     /// Of these segments the ones that are newer than what is had, in order of their places; from now on they are had.
     pub fn take<B>(&mut self, mut segments: Vec<Segment<B>>) -> Vec<Segment<B>> {
         segments.sort_by_key(|(place, version, _)| (*place, std::cmp::Reverse(*version)));
-        segments.retain(|(place, version, _)| match self.next.get_mut(*place) {
+        let next = Arc::make_mut(&mut self.next);
+        segments.retain(|(place, version, _)| match next.get_mut(*place) {
             Some(next) if *next <= *version => {
                 *next = version + 1;
                 true

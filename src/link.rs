@@ -21,6 +21,13 @@ pub struct Link {
 pub trait Tx: Send {
     /// Hands a message to the network; waits while the network takes no more.
     async fn send(&mut self, message: Message) -> Result<()>;
+    /// The same with several, one after the other.
+    async fn send_all(&mut self, messages: Vec<Message>) -> Result<()> {
+        for message in messages {
+            self.send(message).await?;
+        }
+        Ok(())
+    }
     /// Sends what may still wait for more, as the beginning of a frame does; whole frames and words go by themselves.
     async fn flush(&mut self) -> Result<()>;
     /// Bits a second that the link is kept to, where it is, and at which the network was seen to pass frames on: for

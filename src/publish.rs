@@ -94,7 +94,7 @@ const REPLIES: usize = 16;
 const FATE: Duration = Duration::from_millis(5);
 /// In a crowd, what a link says is heard when its next frame goes: to hear of each word when it comes costs more than to send
 /// the frame. A report is expected when its frame has been on its way for the first; all else is heard after the second.
-const REST: (Duration, Duration) = (Duration::from_millis(8), Duration::from_millis(250));
+const REST: (Duration, Duration) = (Duration::from_millis(70), Duration::from_millis(250));
 /// While these frames go all is heard at once: the far side finds out how its clock differs from ours.
 const AT_ONCE: u64 = 32;
 
@@ -229,8 +229,8 @@ async fn write(
                     with(held, |held| held.push_back(draft.clone()));
                 }
                 sent.to_crowd = frames.is_crowded();
-                sent.begin(tx, draft).await?;
-                if let Some(part) = sent.current.as_mut().and_then(|current| current.draft.take()) {
+                sent.begin(tx, draft);
+                while let Some(part) = sent.current.as_mut().and_then(|current| current.draft.take()) {
                     send(tx, &mut sent, part, held, (peer, state)).await?;
                 }
             }

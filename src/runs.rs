@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 
+use crate::had::Had;
 use crate::lock::lock;
 use crate::segments::{Coded, SEGMENTS_MAX, Segment};
 
@@ -40,8 +41,14 @@ pub fn bodies<B: AsRef<[u8]>>(segments: &[Segment<B>], for_crowd: bool) -> Vec<B
     split(segments, if for_crowd { CROWDED } else { LOT }).map(|lot| encode_segments(lot).into()).collect()
 }
 
-/// The places of what some lack of a picture, and its form on the wire.
-type Rest = (Vec<usize>, Arc<[Bytes]>);
+/// What some lack of a picture, and its form on the wire.
+#[derive(Debug)]
+struct Rest {
+    places: Vec<usize>,
+    bodies: Arc<[Bytes]>,
+    /// Of a crowd what they had and have: who has what another had need not look for what it lacks.
+    had: Option<(Arc<[u64]>, Arc<[u64]>)>,
+}
 
 /// What is worked out of a picture once, for all links that send it.
 #[derive(Debug, Default)]
@@ -51,17 +58,29 @@ pub struct Shared {
     pub state: OnceLock<u64>,
 }
 
-/// The segments at these places, which are in order, in their form on the wire: made once for all who lack the same.
-pub fn rest(coded: &Coded, places: Vec<usize>, for_crowd: bool) -> Arc<[Bytes]> {
+/// What is lacked of a picture, in its form on the wire: made once for all who lack the same. From now on it is had.
+pub fn rest(coded: &Coded, had: &mut Had, for_crowd: bool) -> Arc<[Bytes]> {
     let mut rests = lock(&coded.shared.rests);
-    if let Some((_, rest)) = rests.iter().find(|(other, _)| *other == places) {
-        return rest.clone();
+    let before = for_crowd.then(|| had.versions().clone());
+    let same =
+        |rest: &&Rest| matches!((&rest.had, &before), (Some((had, _)), Some(before)) if Arc::ptr_eq(had, before));
+    if let Some(Rest { bodies, had: Some((_, has)), .. }) = rests.iter().find(same) {
+        had.share(has);
+        return bodies.clone();
     }
-    let rest: Arc<[Bytes]> = bodies(&coded.at(&places), for_crowd).into();
+    let places = had.take_all(coded);
+    let known = rests.iter().find(|rest| rest.places == places).map(|rest| rest.bodies.clone());
+    let bodies = known.unwrap_or_else(|| bodies(&coded.at(&places), for_crowd).into());
+    if for_crowd {
+        let all = rests.iter().filter_map(|rest| Some(&rest.had.as_ref()?.1));
+        let same = all.filter(|has| *has == had.versions()).next().cloned();
+        same.into_iter().for_each(|has| had.share(&has));
+    }
     if rests.len() < RESTS {
-        rests.push((places, rest.clone()));
+        let had = before.map(|before| (before, had.versions().clone()));
+        rests.push(Rest { places, bodies: bodies.clone(), had });
     }
-    rest
+    bodies
 }
 
 fn split<B: AsRef<[u8]>>(mut rest: &[Segment<B>], most: usize) -> impl Iterator<Item = &[Segment<B>]> {
@@ -242,16 +261,42 @@ mod tests {
         let head = Head { form: Form::Tiles, since: 0, header: Bytes::new(), count: 50 }.into();
         let picture = || splice(None, &head, &news).unwrap();
         let (few, many) = (picture(), picture());
-        let first = rest(&few, vec![0], false);
-        assert!(Arc::ptr_eq(&first, &rest(&few.clone(), vec![0], true)));
+        let nothing = || Had::nothing(0, head.clone());
+        let all_but = |lacked: &[usize]| {
+            let mut had = nothing();
+            had.take((0..50).filter(|place| !lacked.contains(place)).map(|place| (place, 4, ())).collect());
+            had
+        };
+        let first = rest(&few, &mut all_but(&[0]), false);
+        assert!(Arc::ptr_eq(&first, &rest(&few.clone(), &mut all_but(&[0]), true)));
         assert_eq!(decode(first[0].clone()).unwrap(), [(0, 4, Bytes::from(vec![0; 1000]))]);
-        assert!(rest(&few, vec![], false).is_empty());
+        assert!(rest(&few, &mut all_but(&[]), false).is_empty());
         let [small, large] =
-            [(&few, false), (&many, true)].map(|(picture, crowd)| rest(picture, (0..50).collect(), crowd));
+            [(&few, false), (&many, true)].map(|(picture, crowd)| rest(picture, &mut nothing(), crowd));
         assert!(small.len() > 2 * large.len(), "{} and {}", small.len(), large.len());
         let whole =
             |bodies: &[Bytes]| -> Vec<_> { bodies.iter().flat_map(|body| decode(body.clone()).unwrap()).collect() };
         assert_eq!(whole(&small), whole(&large));
+    }
+
+    #[test]
+    fn who_has_what_another_has_shares_it_and_gets_the_same() {
+        let head: Arc<Head> = Head { form: Form::Tiles, since: 0, header: Bytes::new(), count: 50 }.into();
+        let news: Vec<_> = (0..50).map(|i| (i, 4, vec![i as u8; 1000])).collect();
+        let first = splice(None, &head, &news).unwrap();
+        let second = splice(Some(&first), &head, &[(7, 5, vec![1])]).unwrap();
+        let mut crowd: Vec<Had> = (0..10).map(|_| Had::nothing(0, head.clone())).collect();
+        let mut late = Had::nothing(0, head.clone());
+        for had in &mut crowd {
+            assert_eq!(rest(&first, had, true).len(), 1);
+        }
+        assert!(crowd.iter().all(|had| Arc::ptr_eq(had.versions(), crowd[0].versions())));
+        let all: Vec<_> = crowd.iter_mut().map(|had| rest(&second, had, true)).collect();
+        assert_eq!(decode(all[0][0].clone()).unwrap(), [(7, 5, Bytes::from(vec![1]))]);
+        assert!(all.iter().all(|bodies| Arc::ptr_eq(bodies, &all[0])));
+        assert!(rest(&second, &mut late, true).iter().map(Bytes::len).sum::<usize>() > 49_000, "it lacks all");
+        assert!(Arc::ptr_eq(late.versions(), crowd[0].versions()), "and has the same now");
+        assert!(rest(&second, &mut late, true).is_empty());
     }
 
     #[test]

@@ -75,14 +75,22 @@ impl<W: AsyncWrite + Unpin> StreamTx<W> {
 #[async_trait]
 impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
     async fn send(&mut self, message: Message) -> Result<()> {
-        let (head, tail) = message.encode();
-        self.gather(head.into());
-        self.gather(tail);
-        match message {
-            // Its end may follow at once.
-            Message::Begin(_) | Message::Runs(_) if self.bytes < GATHERED => Ok(()),
-            _ => Ok(self.write().await?),
+        self.send_all(vec![message]).await
+    }
+
+    async fn send_all(&mut self, messages: Vec<Message>) -> Result<()> {
+        let mut waits = true;
+        for message in messages {
+            let (head, tail) = message.encode();
+            self.gather(head.into());
+            self.gather(tail);
+            // The end of a frame may follow at once.
+            waits = matches!(message, Message::Begin(_) | Message::Runs(_)) && self.bytes < GATHERED;
         }
+        if !waits {
+            self.write().await?;
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {

@@ -33,6 +33,8 @@ pub struct Sent {
 /// A frame on its way.
 pub struct Current {
     pub draft: Draft,
+    /// What is to be sent next.
+    messages: Vec<Message>,
     begun: Time,
     bytes: usize,
     /// Nothing of it was there before.
@@ -43,19 +45,18 @@ pub struct Current {
 }
 
 impl Current {
-    /// Sends segments, in their form on the wire.
-    async fn send(&mut self, tx: &mut dyn Tx, bodies: &[Bytes]) -> Result<()> {
-        for body in bodies {
-            self.bytes += body.len();
-            let Draft { epoch, ref head, .. } = self.draft;
-            tx.send(Message::Runs(Runs { epoch, since: head.since, body: body.clone() })).await?;
-        }
-        Ok(())
+    /// Segments in their form on the wire, to be sent.
+    fn add(&mut self, bodies: &[Bytes]) {
+        let Draft { epoch, ref head, .. } = self.draft;
+        let since = head.since;
+        self.bytes += bodies.iter().map(Bytes::len).sum::<usize>();
+        self.messages.extend(bodies.iter().map(|body| Message::Runs(Runs { epoch, since, body: body.clone() })));
     }
 }
 
 impl Sent {
-    pub async fn begin(&mut self, tx: &mut dyn Tx, draft: Draft) -> Result<()> {
+    /// A frame begins; that is told with the first of its segments.
+    pub fn begin(&mut self, tx: &mut dyn Tx, draft: Draft) {
         let Draft { epoch, seq, captured, error, ref head, .. } = draft;
         let lost = tx.lost();
         self.had.iter_mut().for_each(|had| had.lose(&lost));
@@ -66,8 +67,8 @@ impl Sent {
         let head = (!known).then(|| (**head).clone());
         let bytes = head.as_ref().map_or(0, |head| head.header.len());
         let (begun, whole, idle, waited) = (clock::now(), !known, None, Duration::ZERO);
-        self.current = Some(Current { draft, begun, bytes, whole, idle, waited });
-        tx.send(Message::Begin(Begin { number: self.frames, epoch, seq, captured, error, head })).await
+        let messages = vec![Message::Begin(Begin { number: self.frames, epoch, seq, captured, error, head })];
+        self.current = Some(Current { draft, messages, begun, bytes, whole, idle, waited });
     }
 
     /// Sends what the far side lacks of what the frame grew by; gives it back if that was its end without an end.
@@ -88,17 +89,18 @@ impl Sent {
             Part::Lots(lots) => {
                 for Lot { segments, body } in lots {
                     match had.take_whole(segments) {
-                        true => current.send(tx, std::slice::from_ref(body)).await?,
-                        false => current.send(tx, &runs::bodies(&had.take(segments.to_vec()), false)).await?,
+                        true => current.add(std::slice::from_ref(body)),
+                        false => current.add(&runs::bodies(&had.take(segments.to_vec()), false)),
                     }
                 }
             }
             Part::Ended(frame) => {
-                let lacked = had.take_all(&frame.coded);
-                let rest = runs::rest(&frame.coded, lacked, self.to_crowd);
-                current.send(tx, &rest).await?;
+                current.add(&runs::rest(&frame.coded, had, self.to_crowd));
             }
-            Part::Abandoned => {}
+            Part::Abandoned => current.messages.clear(),
+        }
+        if !(self.to_crowd && matches!(part, Part::Ended(_))) {
+            tx.send_all(std::mem::take(&mut current.messages)).await?;
         }
         match part {
             Part::Lots(_) => {
@@ -114,11 +116,14 @@ impl Sent {
     }
 
     async fn end(&mut self, tx: &mut dyn Tx, frame: &Frame, peer: &Arc<Peer>, state: &State) -> Result<()> {
-        let Some(Current { begun, bytes, whole, waited, .. }) = self.current.take() else { return Ok(()) };
+        let Some(Current { begun, bytes, whole, waited, mut messages, .. }) = self.current.take() else {
+            return Ok(());
+        };
         with(&state.flow, |flow| flow.sent(self.frames, begun + waited, bytes));
         let wire = (bytes as f64 * tx.overhead()) as usize;
         spend(tx, &mut peer.link().rate, Burst { bytes, wire, whole, waited });
-        tx.send(Message::End(End { number: self.frames, state: frame.coded.state() })).await?;
+        messages.push(Message::End(End { number: self.frames, state: frame.coded.state() }));
+        tx.send_all(messages).await?;
         let mut link = peer.link();
         link.meter.add(clock::now(), bytes);
         link.sent = Some(frame.seq);
