@@ -284,7 +284,7 @@ impl Cutter {
         self.begins = false;
         let bytes = std::mem::take(&mut self.bytes).into();
         let header = std::mem::take(&mut self.part.header);
-        let alike = Vec::with_capacity(self.part.segments.len());
+        let alike = Vec::with_capacity(self.part.segments.len().next_power_of_two());
         let segments = std::mem::replace(&mut self.part.segments, alike);
         self.ready.push(Cut { bytes, segments, header, last });
     }
