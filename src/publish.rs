@@ -88,6 +88,13 @@ struct State {
     hurried: Event,
 }
 
+impl State {
+    fn new() -> State {
+        let (flow, pinging, patient, changed, hurried) = Default::default();
+        State { flow, changed, replies: bounded(REPLIES), pinging, patient, hurried }
+    }
+}
+
 /// Pings that may wait for their answer to be written; a peer that sends more is not served them.
 const REPLIES: usize = 16;
 /// How often a link that may lose frames is asked what became of them, while they leave no room for the next.
@@ -104,14 +111,7 @@ pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>
     let Link { mut tx, mut rx, .. } = link;
     peer.link().rate = Rate::new(feed.limits.clone());
     peer.link().rate.held(tx.holds());
-    let state = State {
-        flow: Mutex::default(),
-        changed: Event::new(),
-        replies: bounded(REPLIES),
-        pinging: Mutex::default(),
-        patient: AtomicBool::new(false),
-        hurried: Event::new(),
-    };
+    let state = State::new();
     with(&state.flow, |flow| flow.held(tx.holds()));
     let shared = Mutex::new(std::mem::take(&mut feed.held));
     let next = (&mut feed.frames, &feed.over);

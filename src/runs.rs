@@ -49,9 +49,12 @@ pub fn bodies<B: AsRef<[u8]>>(segments: &[Segment<B>], for_crowd: bool) -> Vec<B
 struct Rest {
     places: Vec<usize>,
     bodies: Arc<[Bytes]>,
-    /// Of a crowd what they had and have: who has what another had need not look for what it lacks.
-    had: Option<(Arc<[u64]>, Arc<[u64]>)>,
+    /// Of a crowd.
+    had: Option<BeforeAndAfter>,
 }
+
+/// What somebody had and has: who has what another had need not look for what it lacks.
+type BeforeAndAfter = (Arc<[u64]>, Arc<[u64]>);
 
 /// What is worked out of a picture once, for all links that send it.
 #[derive(Debug, Default)]
@@ -75,8 +78,8 @@ pub fn rest(coded: &Coded, had: &mut Had, for_crowd: bool) -> Arc<[Bytes]> {
     let known = rests.iter().find(|rest| rest.places == places).map(|rest| rest.bodies.clone());
     let bodies = known.unwrap_or_else(|| bodies(&coded.at(&places), for_crowd).into());
     if for_crowd {
-        let all = rests.iter().filter_map(|rest| Some(&rest.had.as_ref()?.1));
-        let same = all.filter(|has| *has == had.versions()).next().cloned();
+        let mut all = rests.iter().filter_map(|rest| Some(&rest.had.as_ref()?.1));
+        let same = all.find(|has| *has == had.versions()).cloned();
         same.into_iter().for_each(|has| had.share(&has));
     }
     if rests.len() < RESTS {

@@ -97,7 +97,7 @@ impl Sent {
             Part::Ended(frame) => {
                 current.add(&runs::rest(&frame.coded, had, self.to_crowd));
             }
-            Part::Abandoned => current.messages.clear(),
+            Part::Abandoned => {} // its beginning still goes: there may be a header in it
         }
         if !(self.to_crowd && matches!(part, Part::Ended(_))) {
             tx.send_all(std::mem::take(&mut current.messages)).await?;
@@ -139,4 +139,48 @@ fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
     rate.sent(clock::now(), frame);
     rate.lost(tx.losses());
     tx.pace(rate.budget(), rate.passing());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Rx;
+    use crate::segments::Coded;
+    use crate::stream::{StreamRx, StreamTx};
+
+    #[test]
+    fn a_header_crosses_also_with_a_frame_that_is_abandoned() {
+        let frame = |seq| Frame {
+            epoch: 1,
+            seq,
+            captured: Time::default(),
+            error: Duration::ZERO,
+            coded: Coded::whole(Bytes::from_static(b"x"), 4),
+        };
+        for to_crowd in [false, true] {
+            let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+            let (mut tx, mut rx) = (StreamTx::new(near), StreamRx::new(far));
+            let (peer, state) = (Arc::new(Peer::new("peer")), State::new());
+            let mut sent = Sent { to_crowd, ..Sent::default() };
+            let begun = Draft::begin(1, 4, Time::default(), Duration::ZERO, frame(4).coded.head).1; // and nobody has a pen
+            let messages = smol::block_on(async {
+                for mut draft in [begun, frame(5).into()] {
+                    sent.begin(&mut tx, draft.clone());
+                    let part = draft.take().expect("it is over");
+                    sent.part(&mut tx, part, &peer, &state).await.unwrap();
+                }
+                let mut messages = Vec::new();
+                while !matches!(messages.last(), Some(Message::End(_))) {
+                    messages.push(rx.recv().await.unwrap().unwrap());
+                }
+                messages
+            });
+            let [Message::Begin(first), Message::Begin(second), Message::Runs(_), Message::End(_)] = &messages[..]
+            else {
+                panic!("{messages:?}")
+            };
+            assert!(first.head.is_some() && second.head.is_none());
+            assert_eq!((first.seq, second.seq, second.number), (4, 5, 0));
+        }
+    }
 }
