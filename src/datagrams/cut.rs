@@ -140,9 +140,11 @@ impl Cutter {
         if body.len() + HEAD > self.space() {
             self.close(false); // what begins the frame, or the rest of a long segment, leaves before
         }
-        let segments = &mut self.part.segments;
-        runs::numbers(body, |place, version| segments.push((place, version)))?;
-        self.changed.extend(segments.iter().map(|(place, _)| place));
+        let (segments, changed) = (&mut self.part.segments, &mut self.changed);
+        runs::numbers(body, |place, version| {
+            segments.push((place, version));
+            changed.push(place);
+        })?;
         self.item(kind::RUNS, body);
         self.close(false);
         Ok(())
