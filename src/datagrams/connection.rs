@@ -76,6 +76,8 @@ pub struct Connection {
 struct Content {
     control: Option<Stretch>,
     place: Option<Place>,
+    /// Bytes of the packet.
+    length: usize,
 }
 
 /// What is heard of the peer.
@@ -357,13 +359,8 @@ impl Connection {
                 let (out, outbox, narrow) = (&mut self.out, &mut self.outbox, &mut self.narrow);
                 self.flight.acknowledged(&ack, now, |content, _| {
                     content.control.into_iter().for_each(|stretch| out.arrived(stretch));
-                    match content.place {
-                        Some(place) => {
-                            outbox.arrived(place);
-                            narrow.part_arrived();
-                        }
-                        None => narrow.word_arrived(),
-                    }
+                    content.place.into_iter().for_each(|place| outbox.arrived(place));
+                    narrow.arrived(content.length);
                 })?;
                 self.outbox.far_settled(ack.settled, ack.unread);
                 self.look_for_losses(now);
@@ -383,10 +380,8 @@ impl Connection {
         let (out, outbox, narrow) = (&mut self.out, &mut self.outbox, &mut self.narrow);
         self.flight.lost(now, |content| {
             content.control.into_iter().for_each(|stretch| out.lost(stretch));
-            if let Some(place) = content.place {
-                outbox.lost(place);
-                narrow.part_lost(now);
-            }
+            content.place.into_iter().for_each(|place| outbox.lost(place));
+            narrow.lost(now, content.length);
         });
         self.outbox.settle(now, self.flight.losses);
         self.pacing.wait(self.outbox.waiting());

@@ -1,37 +1,37 @@
-//! Whether the way has become too narrow for our datagrams: parts of pictures are lost one and all, while words arrive.
+//! Whether the way has become too narrow for our datagrams: long ones are lost one and all, while shorter ones arrive.
 
 use std::time::Duration;
 
 use crate::clock::Time;
 
-/// Parts lost in a row, over so long.
+/// Long ones lost in a row, over so long.
 const LOST: u32 = 50;
 const LONG: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub struct Narrow {
-    /// Parts lost since one arrived, and since when.
+    /// So many of at least this length were lost since one arrived, and since when.
     lost: u32,
+    length: usize,
     since: Time,
-    words_arrived: bool,
+    shorter_arrived: bool,
     pub found: bool,
 }
 
 impl Narrow {
-    pub fn part_arrived(&mut self) {
-        self.lost = 0;
-    }
-
-    pub fn word_arrived(&mut self) {
-        self.words_arrived = true;
-    }
-
-    pub fn part_lost(&mut self, now: Time) {
-        if self.lost == 0 {
-            (self.since, self.words_arrived) = (now, false);
+    pub fn arrived(&mut self, length: usize) {
+        match length >= self.length {
+            true => self.lost = 0,
+            false => self.shorter_arrived = true,
         }
-        self.lost += 1;
-        self.found |= self.lost >= LOST && self.words_arrived && now.since(self.since) > LONG;
+    }
+
+    pub fn lost(&mut self, now: Time, length: usize) {
+        if self.lost == 0 {
+            (self.since, self.length, self.shorter_arrived) = (now, length, false);
+        }
+        self.lost += u32::from(length >= self.length);
+        self.found |= self.lost >= LOST && self.shorter_arrived && now.since(self.since) > LONG;
     }
 }
 
@@ -40,17 +40,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_is_narrow_when_words_arrive_and_parts_do_not() {
+    fn a_way_is_narrow_when_short_ones_arrive_and_long_ones_do_not() {
         let at = |ms: i64| Time::from_micros(ms * 1000);
-        let lose = |words: bool, parts: bool| {
+        let lose = |short: bool, long: bool| {
             let mut narrow = Narrow::default();
             for n in 0..100 {
-                narrow.part_lost(at(30 * n));
-                if words {
-                    narrow.word_arrived();
+                narrow.lost(at(30 * n), 1200);
+                if n % 10 == 5 {
+                    narrow.lost(at(30 * n), 300);
                 }
-                if parts && n % 40 == 0 {
-                    narrow.part_arrived();
+                if short {
+                    narrow.arrived(600);
+                }
+                if long && n % 40 == 0 {
+                    narrow.arrived(1200);
                 }
             }
             narrow.found

@@ -69,12 +69,12 @@ impl Connection {
             body.push(record);
             stretch
         });
-        let content = Content { control, place: None };
+        let content = Content { control, ..Content::default() };
         (!body.is_empty()).then(|| self.packet(now, &body, content, control.is_some()))
     }
 
     fn packet(&mut self, now: Time, body: &[Record], content: Content, wants: bool) -> Vec<u8> {
-        let number = self.flight.sent(now, wants, content);
+        let number = self.flight.next();
         let mut packet = Vec::with_capacity(self.mtu);
         packet.push(PACKET);
         packet.extend_from_slice(&self.theirs.to_le_bytes());
@@ -87,6 +87,7 @@ impl Connection {
             packet.resize(packet.len().max(length - self.guard.cost()), 0);
         }
         self.guard.close(number, &mut packet);
+        self.flight.sent(now, wants, Content { length: packet.len(), ..content });
         packet
     }
 
