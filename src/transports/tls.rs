@@ -13,7 +13,6 @@ use native_tls::{Certificate, Protocol};
 
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
-use crate::{greet, handshake};
 use crate::identity::{Identity, Pin};
 use crate::link::Link;
 use crate::message::Message;
@@ -21,6 +20,7 @@ use crate::sealed::{self, End};
 use crate::stream::{StreamRx, StreamTx};
 use crate::transports::socket::{self, Connected};
 use crate::transports::{Listener, Transport};
+use crate::{greet, handshake};
 
 pub struct Plug;
 
