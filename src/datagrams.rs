@@ -2,9 +2,9 @@
 //! messages come out (`connection.rs`); who opens sockets is `transports/udp.rs`.
 //!
 //! A frame is cut into parts that stand for themselves (`cut`, read by `items`), so that a lost datagram costs some tiles.
-//! Parities repair what they can (`parity`), what still lacks is sent again where it would come in time (`outbox`), and the rest is told to
-//! the publisher, which puts it into the next frame. The receiving end (`gather`) gives frames in order, whole where it
-//! can. All other messages go in order and without loss (`control`).
+//! Parities repair what they can (`parity`), what still lacks is sent again where it would come in time (`outbox`), and the
+//! rest is told to the publisher, which puts it into the next frame. The receiving end (`gather`) gives frames in order,
+//! whole where it can. All other messages go in order and without loss (`control`).
 
 use std::time::Duration;
 

@@ -48,6 +48,14 @@ impl<W: AsyncWrite + Unpin> StreamTx<W> {
         self.gathered.extend(Some(bytes).filter(|bytes| !bytes.is_empty()));
     }
 
+    /// Gathers a message; whether it may wait for more, as the end of a frame may follow at once.
+    fn add(&mut self, message: Message) -> bool {
+        let (head, tail) = message.encode();
+        self.gather(head.into());
+        self.gather(tail);
+        matches!(message, Message::Begin(_) | Message::Runs(_)) && self.bytes < GATHERED
+    }
+
     async fn write(&mut self) -> io::Result<()> {
         while !self.gathered.is_empty() {
             let slices: Vec<IoSlice> = self.gathered.iter().take(OFFERED).map(|bytes| IoSlice::new(bytes)).collect();
@@ -75,22 +83,17 @@ impl<W: AsyncWrite + Unpin> StreamTx<W> {
 #[async_trait]
 impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
     async fn send(&mut self, message: Message) -> Result<()> {
-        self.send_all(vec![message]).await
+        match self.add(message) {
+            true => Ok(()),
+            false => Ok(self.write().await?),
+        }
     }
 
     async fn send_all(&mut self, messages: Vec<Message>) -> Result<()> {
-        let mut waits = true;
-        for message in messages {
-            let (head, tail) = message.encode();
-            self.gather(head.into());
-            self.gather(tail);
-            // The end of a frame may follow at once.
-            waits = matches!(message, Message::Begin(_) | Message::Runs(_)) && self.bytes < GATHERED;
+        match messages.into_iter().fold(true, |_, message| self.add(message)) {
+            true => Ok(()),
+            false => Ok(self.write().await?),
         }
-        if !waits {
-            self.write().await?;
-        }
-        Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {

@@ -42,7 +42,7 @@ impl Received {
             self.newest = now;
         }
         let at = self.ranges.partition_point(|&(first, _)| first > number);
-        let joins_lower = self.ranges.get(at).is_some_and(|&(_, last)| last + 1 == number);
+        let joins_lower = self.ranges.get(at).is_some_and(|&(_, last)| last.checked_add(1) == Some(number));
         let joins_upper = at > 0 && self.ranges[at - 1].0 == number.saturating_add(1);
         match (joins_upper, joins_lower) {
             (true, true) => {
