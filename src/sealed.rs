@@ -104,8 +104,11 @@ async fn hear<S: AsyncRead + Unpin>(
 ) -> io::Result<Result<(seal::Sealed, [u8; HANDSHAKE]), NoHello>> {
     let head = read::<PREFIX>(stream).await?;
     if head != prefix(opening().len() + HANDSHAKE) {
-        let plain = Message::begins_hello(head);
-        return Ok(Err(if plain { NoHello::Open } else { NoHello::Stranger }));
+        return Ok(Err(match NoHello::begins(head) {
+            NoHello::Tls => NoHello::Tls,
+            _ if Message::begins_hello(head) => NoHello::Open,
+            _ => NoHello::Stranger,
+        }));
     }
     let said = read::<{ opening().len() }>(stream).await?;
     let message = read::<HANDSHAKE>(stream).await?;

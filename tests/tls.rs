@@ -228,7 +228,9 @@ fn another_scheme_than_the_listener_s_is_told() {
     let mut plain = vstream(&["recv", "--listen", "tcp://127.0.0.1:0"]);
     let to = plain.listening().replace("tcp://", "tls://");
     let args = ["send", "--from", "test", "--timeout", "1s", "--to"];
-    vstream(&[&args[..], &[&format!("{to}?insecure")]].concat()).end().ended_with(124).saying("speaks no TLS");
+    let refused = vstream(&[&args[..], &[&format!("{to}?insecure")]].concat()).end();
+    refused.ended_with(4).saying("it speaks no TLS").saying("is called by tcp://");
+    plain.says("the caller begins with TLS");
     for key in [&[][..], &["--key", "a key that is long enough"]] {
         let refused = vstream(&[&args[..], &[&tcp], key].concat()).end();
         refused.ended_with(4).saying("this is a tls:// address: call it as its listener printed it");

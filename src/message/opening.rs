@@ -4,6 +4,8 @@ use super::{PREFIX, kind};
 
 /// Both sides must speak the same version; a change of any message's form raises it.
 pub const VERSION: u16 = 3;
+/// The first byte of a TLS client; its version follows (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 const MAGIC: [u8; 4] = *b"VSTR";
 
 /// Whose protocol a caller speaks, and which version.
@@ -17,6 +19,8 @@ pub const fn opening() -> [u8; 6] {
 pub enum NoHello {
     /// A vstream of another version.
     Version(u16),
+    /// A TLS client.
+    Tls,
     /// Something else altogether.
     Stranger,
     /// It has a key, and this vstream none.
@@ -34,6 +38,7 @@ impl std::fmt::Display for NoHello {
                 f,
                 "the caller speaks version {theirs} of the protocol, this vstream {VERSION}: update the older one"
             ),
+            NoHello::Tls => f.write_str("the caller begins with TLS, and this listener has none: it is to call tcp://"),
             NoHello::Stranger => f.write_str("the caller does not speak vstream's protocol"),
             NoHello::Sealed => f.write_str("no key is set here: call without one, or start this vstream with it"),
             NoHello::Open => f.write_str("a key is needed: call with --key-file FILE or VSTREAM_KEY"),
@@ -57,6 +62,10 @@ impl NoHello {
 
     /// Why a message that begins so is none.
     pub fn begins(prefix: [u8; PREFIX]) -> NoHello {
-        if prefix[0] == kind::SEAL && prefix[2..] == [0; 3] { NoHello::Sealed } else { NoHello::Stranger }
+        match prefix {
+            [kind::SEAL, _, 0, 0, 0] => NoHello::Sealed,
+            [TLS_HANDSHAKE, 3, ..] => NoHello::Tls,
+            _ => NoHello::Stranger,
+        }
     }
 }

@@ -68,7 +68,8 @@ fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     }
     let nearest = known.iter().copied().map(|k| (distance(k, given), k)).min().filter(|&(d, _)| d <= 2);
     let hint = nearest.map_or(String::new(), |(_, k)| format!("; did you mean {k}?"));
-    format!("unknown {what} `{given}`: there are {}{hint}", known.join(", "))
+    let are = if known.len() == 1 { "is only" } else { "are" };
+    format!("unknown {what} `{given}`: there {are} {}{hint}", known.join(", "))
 }
 
 /// Edits that turn one word into the other (Levenshtein).

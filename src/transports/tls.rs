@@ -155,7 +155,11 @@ impl Trust {
 
     /// What OpenSSL says of a certificate, in words for the user; anything else may pass, so it is tried again.
     fn refused(&self, error: &str) -> io::Error {
-        let Some((_, reason)) = error.split_once("certificate verify failed") else { return broken(error) };
+        let Some((_, reason)) = error.split_once("certificate verify failed") else {
+            let none =
+                Fault::refused("it speaks no TLS").hint("a listener without TLS is called by tcp://, as it prints it");
+            return if speaks_none(error) { io::Error::other(none) } else { broken(error) };
+        };
         let reason = reason.rsplit_once('(').map_or(reason, |(_, r)| r.trim_end_matches(')'));
         let pinned = "call the address that the listener prints, with its pin=sha256:…";
         let (text, hint) = match reason {
@@ -181,17 +185,25 @@ impl Trust {
 /// OpenSSL 3 may leave out the function.
 fn broken(error: &str) -> io::Error {
     let why = match error {
-        _ if error.contains("wrong version number") || error.contains("http request") => "the other side speaks no TLS",
-        _ if error.contains("packet length too long") || error.contains("unknown protocol") => {
-            "the other side speaks no TLS"
-        }
+        _ if speaks_none(error) => "the other side speaks no TLS",
         _ if error.contains("unexpected eof") || error.is_empty() => "it broke off",
+        _ if error.contains("alert certificate expired") => {
+            "the caller finds the certificate expired: show another one by --cert and --cert-key, if its clock is right"
+        }
         _ if error.contains("alert unknown ca") || error.contains("alert bad certificate") => {
-            "the caller does not believe the certificate: it is to call the address that is printed here, or to name ca=FILE"
+            "the caller does not believe the certificate: it is to call the address that is printed here, or a name that the \
+             certificate has with ca=FILE"
         }
         _ => error.split(':').skip(3).find(|part| part.contains(' ')).unwrap_or(error),
     };
     io::Error::other(format!("the TLS handshake failed: {why}"))
+}
+
+/// Whether the other side has answered with something else than TLS.
+fn speaks_none(error: &str) -> bool {
+    ["wrong version number", "http request", "packet length too long", "unknown protocol"]
+        .iter()
+        .any(|e| error.contains(e))
 }
 
 /// The authorities in a file.
