@@ -58,7 +58,7 @@ impl Limits {
 pub struct Load {
     /// Bits a second.
     pub target: f64,
-    /// Of a frame, as it crossed.
+    /// Of a frame, on the wire.
     pub frame_bytes: f64,
     pub why: Why,
 }
@@ -100,8 +100,8 @@ struct Frames {
 /// A frame as it was handed to the network.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Burst {
+    /// On the wire: of the packets that carry it, and with what is redundant.
     pub bytes: usize,
-    /// With all that its transport adds.
     pub wire: usize,
     /// All of its segments, as after a change of size or quality.
     pub whole: bool,
@@ -122,7 +122,7 @@ impl Rate {
     /// The last of it is.
     pub fn sent(&mut self, now: Time, Burst { bytes, wire, whole, waited }: Burst) {
         self.estimate.sent(bytes, waited);
-        self.frames.add(now, bytes, whole);
+        self.frames.add(now, wire, whole);
         let cost = self.budget().map(|rate| Duration::from_secs_f64((wire as f64 * 8.0 / rate).min(DEBT)));
         let from = self.due.map_or(now, |due| due.max(now - BURST));
         self.due = cost.map(|cost| from + cost);

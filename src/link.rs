@@ -33,9 +33,9 @@ pub trait Tx: Send {
     /// Bits a second that the link is kept to, where it is, and at which the network was seen to pass frames on: for
     /// transports that spread what they send.
     fn pace(&mut self, _kept_to: Option<f64>, _passing: Option<f64>) {}
-    /// Bytes on the wire for each of a frame's, of late.
-    fn overhead(&self) -> f64 {
-        1.0
+    /// What a frame's bytes become on the wire, of late.
+    fn overhead(&self) -> Overhead {
+        Overhead::default()
     }
     /// Packets that the network lost, and packets sent, since the link began; zeros where losses are not seen.
     fn losses(&self) -> (u64, u64) {
@@ -54,6 +54,21 @@ pub trait Tx: Send {
     /// How long the far side may hold a frame until it is whole.
     fn holds(&self) -> Duration {
         Duration::ZERO
+    }
+}
+
+/// Bytes on the wire for each of a frame's.
+#[derive(Clone, Copy, Debug)]
+pub struct Overhead {
+    /// Of the packets that carry it.
+    pub packets: f64,
+    /// With what is redundant or sent again.
+    pub all: f64,
+}
+
+impl Default for Overhead {
+    fn default() -> Overhead {
+        Overhead { packets: 1.0, all: 1.0 }
     }
 }
 

@@ -54,6 +54,16 @@ fn on_a_clean_network_everything_arrives_at_once() {
 }
 
 #[test]
+fn a_link_knows_what_its_frames_take_of_the_network() {
+    for (network, latency) in [("delay=20ms", 0), ("delay=20ms,loss=5%", 160)] {
+        let (rig, _) = film(network, Duration::from_millis(latency), 120, Duration::MAX);
+        let (known, all) = (rig.publisher.overhead(), 1.0 + overhead(&rig, 120));
+        assert!((known.all / all - 1.0).abs() < 0.03, "{network}: {known:?} of {all:.3}");
+        assert!((1.01..1.08).contains(&known.packets) && known.packets < known.all, "{network}: {known:?}");
+    }
+}
+
+#[test]
 fn five_per_cent_with_four_round_trips() {
     let latency = Duration::from_millis(160);
     let (rig, good) = film("delay=20ms,loss=5%", latency, 1000, latency + Duration::from_millis(25));

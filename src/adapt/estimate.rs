@@ -25,7 +25,8 @@ const GAMMA: f64 = 0.5;
 const DLOSS: f64 = 0.010;
 const PLRREF: f64 = 0.01;
 const XREF: f64 = 0.010;
-/// The rate whose queue is XREF, 1.5 Mbit/s there: 1080p at 50 frames a second here. Others' queues stay this long at most.
+/// The rate at which flows agree on a queue of XREF: 1080p at 50 frames a second. Below it the queue grows with the root of what is
+/// missing, where RFC 8698 has it in proportion: that would be half a second at 1.5 Mbit/s.
 const RMAX: f64 = 80e6;
 /// What is left of the bottleneck for reports, headers and the next change.
 const SHARE: f64 = 0.95;
@@ -44,6 +45,8 @@ const OTHERS: Duration = Duration::from_secs(2);
 /// Frames whose passing is remembered, and bytes that a frame needs to show it: some packets.
 const PASSED: usize = 5;
 const PASSED_BYTES: usize = 8 << 10;
+/// The first packet of a frame starts the clock, the others take the time.
+const FIRST: usize = 1200;
 /// What they have shown holds for so long, and then twice as much with each second.
 const SHOWN: Duration = Duration::from_secs(2);
 /// The least of so many frames is their queue, as of packets in RFC 8698: one alone may have met another flow's
@@ -183,7 +186,7 @@ impl Estimate {
         push(&mut self.seen, SEEN, queue);
         // Of what overflows a queue the rest alone has passed.
         let passed = if self.lost > LOST_MANY { 1.0 - self.lost } else { 1.0 };
-        let rate = sent.bytes as f64 * passed * 8.0 / span.as_secs_f64().max(1e-5);
+        let rate = sent.bytes.saturating_sub(FIRST) as f64 * passed * 8.0 / span.as_secs_f64().max(1e-5);
         // What hardly took longer to come than to be made shows only that the network is no slower than that.
         let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
         if sent.bytes >= PASSED_BYTES && shows {
@@ -251,7 +254,7 @@ impl Estimate {
     /// RFC 8698's gradual update.
     fn gradual(&self, rate: f64, elapsed: f64, change: f64) -> f64 {
         let tau = TAU.as_secs_f64();
-        let offset = self.signal - XREF * RMAX / rate;
+        let offset = self.signal - XREF * (RMAX / rate).sqrt();
         let by = KAPPA * (elapsed / tau) * (offset / tau) + KAPPA * ETA * change / tau;
         rate * (1.0 - by.clamp(-0.5, 0.5))
     }

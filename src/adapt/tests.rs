@@ -42,6 +42,20 @@ fn the_rate_is_what_the_network_passes() {
 }
 
 #[test]
+fn what_a_slow_network_takes_is_measured_from_the_first_packet_on() {
+    let mut rate = limited(None, true);
+    rate.round_trip(ms(0), Duration::from_millis(10));
+    for n in 0..60 {
+        // Eight packets at 1.5 Mbit/s: 6.4 ms each, and the first of them begins the frame when it is there.
+        let at = n * 100;
+        send(&mut rate, n as u64, at, 8 * 1200);
+        rate.reported(&report(n as u64, at * 1000 + 11_400, at * 1000 + 56_200), ms(at + 62));
+    }
+    let target = rate.target().unwrap();
+    assert!((1_400_000..1_450_000).contains(&target), "{target}");
+}
+
+#[test]
 fn what_was_never_sent_is_not_acknowledged() {
     let mut rate = Rate::default();
     rate.reported(&report(0, 0, 0), ms(1));

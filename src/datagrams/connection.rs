@@ -20,7 +20,7 @@ use super::packet::{HEADER, Record, records};
 use super::parity::Share;
 use super::path::Path;
 use crate::clock::Time;
-use crate::link::{Crossing, Repaired};
+use crate::link::{Crossing, Overhead, Repaired};
 use crate::message::{Message, PREFIX};
 
 mod transmit;
@@ -218,9 +218,9 @@ impl Connection {
         self.narrow.found = true;
     }
 
-    /// Bytes of parts and parities for each of a frame's.
-    pub fn overhead(&self) -> f64 {
-        self.outbox.overhead
+    /// What a frame's bytes become in packets.
+    pub fn overhead(&self) -> Overhead {
+        self.outbox.overhead()
     }
 
     /// Packets that the network lost, and packets sent.

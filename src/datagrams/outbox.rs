@@ -13,6 +13,7 @@ use super::flight::Losses;
 use super::packet::{Parity, Part, Record, part_bytes};
 use super::parity::{self, BLOCK, Repair, Share};
 use crate::clock::Time;
+use crate::link::Overhead;
 use crate::message::{Begin, End, Runs};
 use crate::segments::Head;
 
@@ -33,9 +34,10 @@ pub struct Outbox {
     had: Option<(u64, u64)>,
     queue: VecDeque<Place>,
     waiting: usize,
-    /// Bytes of the open frame as they came, and what leaves for each of late.
+    /// Bytes of the open frame as they came.
     came: usize,
-    pub overhead: f64,
+    /// Of the last frames as they came, of the packets that carried them, and of all packets.
+    spent: Spent,
     /// Frames so far.
     count: u64,
     /// The link's number of the newest frame that was forgotten.
@@ -92,9 +94,27 @@ enum State {
     Lost,
 }
 
+#[derive(Debug, Default)]
+struct Spent {
+    came: f64,
+    packets: f64,
+    all: f64,
+    overhead: Overhead,
+}
+
+impl Spent {
+    /// Looks at whole frames, of which the last eight count most.
+    fn fade(&mut self) {
+        if self.came > 0.0 {
+            self.overhead = Overhead { packets: self.packets / self.came, all: self.all / self.came };
+        }
+        [&mut self.came, &mut self.packets, &mut self.all].into_iter().for_each(|sum| *sum *= 7.0 / 8.0);
+    }
+}
+
 impl Outbox {
     pub fn new(mtu: usize, hold: Hold, share: Share) -> Outbox {
-        let (frames, open, head, had, queue, lost) = Default::default();
+        let (frames, open, head, had, queue, lost, spent) = Default::default();
         Outbox {
             hold,
             share,
@@ -106,7 +126,7 @@ impl Outbox {
             queue,
             waiting: 0,
             came: 0,
-            overhead: 1.0,
+            spent,
             count: 0,
             forgotten: None,
             lost,
@@ -133,6 +153,7 @@ impl Outbox {
         {
             frame.parts.iter().for_each(|(cut, _)| self.lost.extend(&cut.segments));
         }
+        self.spent.fade(); // all of the one before has left
         let (link_number, carries_header) = (begin.number, header.is_some());
         let number = self.count;
         self.count += 1;
@@ -179,10 +200,7 @@ impl Outbox {
         self.enqueue(cutter.take(), losses);
         let frame = self.frames.back_mut().context("the end of no frame")?;
         frame.ended = true;
-        let came = std::mem::take(&mut self.came);
-        if came > 0 {
-            self.overhead += (frame.bytes as f64 / came as f64 - self.overhead) / 8.0;
-        }
+        self.spent.came += std::mem::take(&mut self.came) as f64;
         Ok(frame.bytes)
     }
 
@@ -233,11 +251,22 @@ impl Outbox {
             };
             self.waiting = self.waiting.saturating_sub(bytes);
             frame.left.get_or_insert(now);
-            if let Some(state) = frame.state(place.shard) {
-                *state = State::Flying;
-            }
             return Some((record, place));
         }
+    }
+
+    /// A part or parity leaves in a packet of so many bytes.
+    pub fn sent(&mut self, place: Place, bytes: usize) {
+        let state = find(&mut self.frames, place.frame).and_then(|frame| frame.state(place.shard));
+        let before = state.map(|state| std::mem::replace(state, State::Flying));
+        let carries = matches!(place.shard, Shard::Part(_)) && before == Some(State::Queued { again: false });
+        self.spent.packets += if carries { bytes as f64 } else { 0.0 };
+        self.spent.all += bytes as f64;
+    }
+
+    /// What a frame's bytes become in packets.
+    pub fn overhead(&self) -> Overhead {
+        self.spent.overhead
     }
 
     /// Bytes that have not left yet.

@@ -120,8 +120,10 @@ impl Sent {
             return Ok(());
         };
         with(&state.flow, |flow| flow.sent(self.frames, begun + waited, bytes));
-        let wire = (bytes as f64 * tx.overhead()) as usize;
-        spend(tx, &mut peer.link().rate, Burst { bytes, wire, whole, waited });
+        let overhead = tx.overhead();
+        let wire = |share: f64| (bytes as f64 * share) as usize;
+        let burst = Burst { bytes: wire(overhead.packets), wire: wire(overhead.all), whole, waited };
+        spend(tx, &mut peer.link().rate, burst);
         messages.push(Message::End(End { number: self.frames, state: frame.coded.state() }));
         tx.send_all(messages).await?;
         let mut link = peer.link();

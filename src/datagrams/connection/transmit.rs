@@ -35,6 +35,7 @@ impl Connection {
             if let Some((record, place)) = next {
                 let content = Content { place: Some(place), ..Content::default() };
                 let packet = self.packet(now, &[record], content, true);
+                self.outbox.sent(place, packet.len());
                 self.pacing.sent(now, packet.len());
                 self.pacing.wait(self.outbox.waiting());
                 return Some((self.path.peer(), packet));

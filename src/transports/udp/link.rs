@@ -15,7 +15,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::datagrams::connection::{Connection, Heard};
 use crate::datagrams::door::canonical;
-use crate::link::{Crossing, Link, Repaired, Rx, Tx};
+use crate::link::{Crossing, Link, Overhead, Repaired, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Message, NoHello};
 use crate::until::until;
@@ -198,7 +198,7 @@ impl Tx for UdpTx {
         lock(&self.0.connection).holds()
     }
 
-    fn overhead(&self) -> f64 {
+    fn overhead(&self) -> Overhead {
         lock(&self.0.connection).overhead()
     }
 
