@@ -44,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GONE: Duration = Duration::from_secs(30);
 /// What may wait in the kernel unsent: the rest waits with us, where a newer frame can replace it.
 const UNSENT: u32 = 16 << 10;
+/// Who gives way has left its seat after so long, on a busy machine too.
+const GIVEN_UP: Duration = Duration::from_millis(100);
 /// Out of file descriptors, most likely: asking again at once would spin.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -57,7 +59,7 @@ pub async fn serve(listener: Async<TcpListener>, tls: Tls, access: Access, site:
     let accept = async {
         loop {
             let accepted = match listener.accept().await {
-                Ok((stream, peer)) => open(stream, peer, &seats),
+                Ok((stream, peer)) => open(stream, peer, &seats).await,
                 Err(error) => {
                     Timer::after(AGAIN).await;
                     Err(error)
@@ -98,13 +100,17 @@ struct Ends {
     local: SocketAddr,
 }
 
-/// Takes a caller in where there is a seat; else tells it so.
-fn open(
+/// Takes a caller in where there is a seat, or one is just left by who gives way; else tells it so.
+async fn open(
     stream: Async<TcpStream>,
     peer: SocketAddr,
     seats: &Arc<Semaphore>,
 ) -> std::io::Result<(Connection, SemaphoreGuardArc)> {
-    let Some(seat) = seats.try_acquire_arc() else {
+    let late = async {
+        Timer::after(GIVEN_UP).await;
+        None
+    };
+    let Some(seat) = or(async { Some(seats.acquire_arc().await) }, late).await else {
         let full =
             "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 5\r\n\r\n";
         let _ = stream.get_ref().write(full.as_bytes()); // a fresh socket takes it whole or has lost its peer
