@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::disk::with_small_disk;
 use common::folder::{saved, text};
 use common::shape::shape;
 use common::{Vstream, vstream};
@@ -197,6 +198,26 @@ fn a_next_peer_that_refuses_is_told_of_at_once_and_called_again() {
     for process in [send, fine, open, relay] {
         process.end().ended_with(0);
     }
+}
+
+#[test]
+fn a_full_disk_cuts_off_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let (mut recv, next) = receiver(&[]);
+    let full = disk.join("frames");
+    let args = ["relay", "--listen", "tcp://127.0.0.1:0", "--next", &next, "--save", text(&full)];
+    let Some(mut relay) = with_small_disk(&disk, &args) else { return };
+    let to = relay.listening();
+    let send = vstream(&["send", "--from", "test?size=640x480&fps=60", "--to", &to]);
+    relay.says("no space left on device");
+    let had = recv.stats(|_| true)["frames"].as_u64();
+    recv.stats(|line| line["frames"].as_u64() > had.map(|had| had + 60));
+    send.signal(Signal::INT);
+    send.end();
+    relay.end().ended_with(1);
+    recv.end().ended_with(0);
 }
 
 #[test]

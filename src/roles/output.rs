@@ -112,15 +112,22 @@ impl OutputArgs {
 const COMPLETE: Duration = Duration::from_millis(700);
 
 /// Starts all outputs. When the last has ended, by an error or because it has all it should, the job ends; after `over`
-/// it does not, since others still take what is left of the stream.
-pub fn start(job: &Arc<Job>, stream: &Arc<Fanout<Draft>>, over: &Stop, outputs: Vec<Output>) -> Vec<JoinHandle<()>> {
+/// it does not, since others still take what is left of the stream, nor by an error where it `serves` others.
+pub fn start(
+    job: &Arc<Job>,
+    stream: &Arc<Fanout<Draft>>,
+    over: &Stop,
+    serves: bool,
+    outputs: Vec<Output>,
+) -> Vec<JoinHandle<()>> {
     let left = Arc::new(AtomicUsize::new(outputs.len()));
     let start = |output: Output| {
         let (job, left, over) = (job.clone(), left.clone(), over.clone());
         let (frames, stream) = (stream.subscribe(), stream.clone());
         std::thread::spawn(move || {
-            run(&job, output, frames, &|| stream.is_every());
-            if left.fetch_sub(1, Ordering::AcqRel) == 1 && !over.said() {
+            let fine = run(&job, output, frames, &|| stream.is_every());
+            let last = left.fetch_sub(1, Ordering::AcqRel) == 1;
+            if last && !over.said() && (fine || !serves) {
                 job.stop.say();
             }
         })
@@ -142,19 +149,20 @@ pub async fn join(outputs: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Gives an output its frames until they are over, it has all it should, or it takes no more. `every`: none may be left out.
-pub fn run(job: &Job, mut output: Output, frames: Latest<Draft>, every: &dyn Fn() -> bool) {
+/// Gives an output its frames until they are over, it has all it should, or it takes no more: false if that is an error, which
+/// is told here. `every`: none may be left out.
+pub fn run(job: &Job, mut output: Output, frames: Latest<Draft>, every: &dyn Fn() -> bool) -> bool {
     let taken = take(job, &mut output, frames, every);
     let finished = output.sink.finish();
-    match taken.and(finished) {
-        Err(error) if broken_pipe(&error) && output.name == "-" => log::info!("stdout was closed"),
-        Err(error) => {
-            let error = error.context(format!("the output {} ended", output.name));
-            log::error!("{}", fault::line(&error));
-            job.note(fault::Fault::told(fault::Kind::Failed).into());
-        }
-        Ok(()) => {}
+    let Err(error) = taken.and(finished) else { return true };
+    if broken_pipe(&error) && output.name == "-" {
+        log::info!("stdout was closed");
+        return true;
     }
+    let error = error.context(format!("the output {} ended", output.name));
+    log::error!("{}", fault::line(&error));
+    job.note(fault::Fault::told(fault::Kind::Failed).into());
+    false
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

@@ -85,6 +85,7 @@ pub fn run(args: RecvArgs) -> Result<()> {
         calls: args.from.as_ref(),
         title: args.stream(),
         counts: true,
+        serves: false,
         over: Stop::default(),
     };
     show.run(|| receiver.clone().connect(&args, listener))

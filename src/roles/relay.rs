@@ -110,6 +110,7 @@ pub fn run(args: RelayArgs) -> Result<()> {
         title: endpoint::NAME,
         // The last of a chain has no other reader: with every-frame the source would wait for one.
         counts: relay.joined,
+        serves: listener.is_some() || !args.next.is_empty(),
         over: relay.upstream.over.clone(),
     };
     show.run(|| relay.clone().connect(&args, on.zip(listener)))

@@ -25,6 +25,8 @@ pub struct Show<'a> {
     pub title: &'a str,
     /// Frames are taken, and counted, even where there is no output.
     pub counts: bool,
+    /// Others take the stream from here, whatever becomes of the outputs.
+    pub serves: bool,
     /// Said when the stream is over and others, who end the job, may still lack a part of it.
     pub over: Stop,
 }
@@ -52,7 +54,7 @@ impl Show<'_> {
             let origin = views::Origin { frames: frames.clone(), eager: true, over: job.stop.clone() };
             http::show(job, door, self.http.allow_origin.clone(), origin, (None, Arc::default()));
         }
-        let outputs = output::start(job, frames, &self.over, outputs);
+        let outputs = output::start(job, frames, &self.over, self.serves, outputs);
         connect();
         let ending = {
             let (job, frames) = (job.clone(), frames.clone());
