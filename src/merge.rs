@@ -42,6 +42,8 @@ pub struct Entry {
     /// Where its segments go; none if they are not wanted: it is a frame that was had already, or of a stream that
     /// another link brings.
     pub pen: Option<Pen>,
+    /// It is of another stream than the one that goes on.
+    pub strange: bool,
     /// Said when nobody has anything to do with it any more.
     pub settled: Stop,
 }
@@ -101,7 +103,7 @@ impl Feeder<'_> {
         if fine(&draft.head) {
             pen.give(&merge.out, draft);
         }
-        Entry { pen: Some(pen), settled }
+        Entry { pen: Some(pen), strange: false, settled }
     }
 }
 
@@ -109,8 +111,9 @@ impl State {
     /// What to do with a frame that is not new: add to it, or wait with others until it is settled.
     fn known(&mut self, begin: &Begin) -> Option<Entry> {
         let newest = self.traces.back()?;
-        let entry = |pen, settled| Some(Entry { pen, settled });
-        if newest.epoch != begin.epoch {
+        let strange = newest.epoch != begin.epoch;
+        let entry = |pen, settled| Some(Entry { pen, strange, settled });
+        if strange {
             let brought = self.feeders.iter().any(|feeder| *lock(feeder) == Some(newest.epoch));
             return if brought { entry(None, settled()) } else { None };
         }

@@ -144,6 +144,7 @@ async fn read(
     let mut assembly = Assembly::default();
     let (mut expected, mut crossed, mut began) = (0, 0, clock::now());
     let mut making: Option<(Entry, merge::Begin)> = None;
+    let mut strange = Strange::default();
     let alive = || *peer.link().heard.get_or_insert(0) += 1;
     loop {
         match rx.recv().await? {
@@ -158,6 +159,12 @@ async fn read(
                 let (captured, error) = here(captured, error, peer);
                 let begin = merge::Begin { epoch, seq, captured, error, head };
                 let entry = feeder.begin(&begin, |head| head.form == Form::Whole || fine(head, &[])).await;
+                if strange.lasts(entry.strange, began) {
+                    let name = &peer.name;
+                    log::warn!(
+                        "{name} brings another stream than the one that goes on here: it is left out until that is over"
+                    );
+                }
                 making = Some((entry, begin));
             }
             Some(Message::Runs(runs)) => {
@@ -220,6 +227,28 @@ async fn read(
             Some(Message::Bye(bye)) => return Ok(End::Left(printable(&bye.reason))),
             Some(_) => bail!("the publisher sent what only a watcher may"),
         }
+    }
+}
+
+/// Since when a link brings another stream than the one that goes on; and whether that was told.
+#[derive(Default)]
+struct Strange {
+    since: Option<Time>,
+    told: bool,
+}
+
+/// A source that was started again comes by one link sooner than by another.
+const STRANGE: Duration = Duration::from_secs(2);
+
+impl Strange {
+    /// Whether it is time to tell of it.
+    fn lasts(&mut self, strange: bool, now: Time) -> bool {
+        if !strange {
+            *self = Strange::default();
+            return false;
+        }
+        let lasts = now.since(*self.since.get_or_insert(now)) >= STRANGE;
+        lasts && !std::mem::replace(&mut self.told, true)
     }
 }
 

@@ -108,6 +108,24 @@ fn two_ways_to_one_stream_are_one_stream_and_one_of_them_may_break() {
 }
 
 #[test]
+fn two_sources_are_no_one_stream_and_that_is_told() {
+    let source = || {
+        let mut send = vstream(&["send", "--from", SMALL, "--listen", "tcp://127.0.0.1:0"]);
+        let url = send.listening();
+        (send, url)
+    };
+    let ((one, by_one), (other, by_other)) = (source(), source());
+    let (mut recv, to) = receiver(&[]);
+    let mut join = vstream(&["relay", "--from", &by_one, "--from", &by_other, "--next", &to]);
+    let told = join.says("brings another stream than the one that goes on here");
+    // The one that is left out takes over when the other has gone.
+    let goes_on = if told.contains(&by_one["tcp://".len()..]) { other } else { one };
+    goes_on.signal(Signal::KILL);
+    let had = recv.stats(|line| line["frames"].as_u64() > Some(0))["frames"].as_u64();
+    recv.stats(|line| line["frames"].as_u64() > had.map(|had| had + 300));
+}
+
+#[test]
 fn a_slow_peer_holds_up_neither_the_others_nor_the_relay() {
     let (slow, to_slow) = receiver(&[]);
     let (mut fast, to_fast) = receiver(&[]);
