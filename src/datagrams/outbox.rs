@@ -10,12 +10,18 @@ use bytes::Bytes;
 use super::Hold;
 use super::cut::{Cut, Cutter};
 use super::flight::Losses;
-use super::packet::{Parity, Part, Record, part_bytes};
+use super::packet::{Record, part_bytes};
 use super::parity::{self, BLOCK, Repair, Share};
 use crate::clock::Time;
 use crate::link::Overhead;
 use crate::message::{Begin, End, Runs};
 use crate::segments::Head;
+
+use frame::{Block, Frame, Shard, State};
+
+pub use frame::Place;
+
+mod frame;
 
 /// Frames whose fate is not known; of older ones everything is taken for lost.
 const FRAMES: usize = 256;
@@ -43,55 +49,6 @@ pub struct Outbox {
     /// The link's number of the newest frame that was forgotten.
     forgotten: Option<u64>,
     lost: Vec<(usize, u64)>,
-}
-
-/// Where a part or parity belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    frame: u64,
-    shard: Shard,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shard {
-    Part(usize),
-    /// Block and index.
-    Parity(usize, usize),
-}
-
-#[derive(Debug)]
-struct Frame {
-    /// Our own, also of frames that were abandoned; and the link's.
-    number: u64,
-    link_number: u64,
-    /// When its first datagram left.
-    left: Option<Time>,
-    /// The header that it stands under, and whether that crosses with it.
-    under: (u64, u64),
-    carries_header: bool,
-    ended: bool,
-    parts: Vec<(Cut, State)>,
-    blocks: Vec<Block>,
-    bytes: usize,
-    /// What arrived of it was given up too.
-    taken_back: bool,
-}
-
-#[derive(Debug)]
-struct Block {
-    first: usize,
-    parts: usize,
-    size: usize,
-    parities: Vec<(Bytes, State)>,
-    settled: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Queued { again: bool },
-    Flying,
-    Arrived,
-    Lost,
 }
 
 #[derive(Debug, Default)]
@@ -374,56 +331,4 @@ impl Outbox {
 fn find(frames: &mut VecDeque<Frame>, number: u64) -> Option<&mut Frame> {
     let at = frames.binary_search_by_key(&number, |frame| frame.number).ok()?;
     frames.get_mut(at)
-}
-
-impl Frame {
-    fn state(&mut self, shard: Shard) -> Option<&mut State> {
-        match shard {
-            Shard::Part(index) => self.parts.get_mut(index).map(|(_, state)| state),
-            Shard::Parity(block, index) => self.blocks.get_mut(block)?.parities.get_mut(index).map(|(_, state)| state),
-        }
-    }
-
-    fn record(&self, place: Place) -> Option<Record> {
-        Some(match place.shard {
-            Shard::Part(index) => {
-                let (cut, state) = self.parts.get(index)?;
-                let again = *state == State::Queued { again: true };
-                let (frame, bytes) = (self.number, cut.bytes.clone());
-                Record::Part(Part { frame, index: index as u64, last: cut.last, again, bytes })
-            }
-            Shard::Parity(at, index) => {
-                let block = self.blocks.get(at)?;
-                let last = self.ended && at + 1 == self.blocks.len();
-                let (frame, first, of) = (self.number, block.first as u64, block.size);
-                let bytes = block.parities.get(index)?.0.clone();
-                Record::Parity(Parity { frame, first, parts: block.parts, index, of, last, bytes })
-            }
-        })
-    }
-
-    /// How many more shards the far side needs to have all of a block; none while that is not known.
-    fn deficit(&self, index: usize) -> Option<usize> {
-        let block = self.blocks.get(index).filter(|block| !block.settled)?;
-        let mut arrived = 0;
-        let shards = self.parts[block.first..block.first + block.parts].iter().map(|(_, state)| state);
-        for state in shards.chain(block.parities.iter().map(|(_, state)| state)) {
-            match state {
-                State::Queued { .. } | State::Flying => return None,
-                State::Arrived => arrived += 1,
-                State::Lost => {}
-            }
-        }
-        Some(block.parts.saturating_sub(arrived))
-    }
-
-    fn lacks(&self, block: &Block) -> bool {
-        let came = |state: &State| *state == State::Arrived;
-        let parts = self.parts[block.first..block.first + block.parts].iter().filter(|(_, state)| came(state));
-        parts.count() + block.parities.iter().filter(|(_, state)| came(state)).count() < block.parts
-    }
-
-    fn is_settled(&self) -> bool {
-        self.ended && self.blocks.iter().all(|block| block.settled)
-    }
 }
