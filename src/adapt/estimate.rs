@@ -25,11 +25,10 @@ const GAMMA: f64 = 0.5;
 const DLOSS: f64 = 0.010;
 const PLRREF: f64 = 0.01;
 const XREF: f64 = 0.010;
-/// The rate at which flows agree on a queue of XREF: 1080p at 50 frames a second. Below it the queue grows with the root of what is
-/// missing, where RFC 8698 has it in proportion: that would be half a second at 1.5 Mbit/s.
+/// The rate whose queue is XREF, 1.5 Mbit/s there: 1080p at 50 frames a second here. Others' queues stay this long at most.
 const RMAX: f64 = 80e6;
-/// What is left of the bottleneck for reports, headers and the next change.
-const SHARE: f64 = 0.95;
+/// What is left of the bottleneck for reports and the next change.
+const SHARE: f64 = 0.957;
 /// From draft-ietf-rmcat-gcc-02: losses that are the radio's, and those that no radio has.
 const LOST_SOME: f64 = 0.02;
 const LOST_MANY: f64 = 0.10;
@@ -45,8 +44,8 @@ const OTHERS: Duration = Duration::from_secs(2);
 /// Frames whose passing is remembered, and bytes that a frame needs to show it: some packets.
 const PASSED: usize = 5;
 const PASSED_BYTES: usize = 8 << 10;
-/// The first packet of a frame starts the clock, the others take the time.
-const FIRST: usize = 1200;
+/// The first packet of a frame, of Ethernet's size at most, starts the clock: the others take the time.
+const FIRST: usize = 1500;
 /// What they have shown holds for so long, and then twice as much with each second.
 const SHOWN: Duration = Duration::from_secs(2);
 /// The least of so many frames is their queue, as of packets in RFC 8698: one alone may have met another flow's
@@ -254,7 +253,7 @@ impl Estimate {
     /// RFC 8698's gradual update.
     fn gradual(&self, rate: f64, elapsed: f64, change: f64) -> f64 {
         let tau = TAU.as_secs_f64();
-        let offset = self.signal - XREF * (RMAX / rate).sqrt();
+        let offset = self.signal - XREF * RMAX / rate;
         let by = KAPPA * (elapsed / tau) * (offset / tau) + KAPPA * ETA * change / tau;
         rate * (1.0 - by.clamp(-0.5, 0.5))
     }

@@ -46,10 +46,10 @@ fn what_a_slow_network_takes_is_measured_from_the_first_packet_on() {
     let mut rate = limited(None, true);
     rate.round_trip(ms(0), Duration::from_millis(10));
     for n in 0..60 {
-        // Eight packets at 1.5 Mbit/s: 6.4 ms each, and the first of them begins the frame when it is there.
+        // Eight packets of Ethernet at 1.5 Mbit/s: 8 ms each, and the first of them begins the frame when it is there.
         let at = n * 100;
-        send(&mut rate, n as u64, at, 8 * 1200);
-        rate.reported(&report(n as u64, at * 1000 + 11_400, at * 1000 + 56_200), ms(at + 62));
+        send(&mut rate, n as u64, at, 8 * 1500);
+        rate.reported(&report(n as u64, at * 1000 + 13_000, at * 1000 + 69_000), ms(at + 75));
     }
     let target = rate.target().unwrap();
     assert!((1_400_000..1_450_000).contains(&target), "{target}");
