@@ -192,8 +192,8 @@ impl Outbox {
         }
     }
 
-    /// The next part or parity to leave.
-    pub fn next(&mut self, now: Time) -> Option<(Record, Place)> {
+    /// The next part or parity to leave; and whether it is a part that leaves for the first time.
+    pub fn next(&mut self, now: Time) -> Option<(Record, Place, bool)> {
         loop {
             let Some(place) = self.queue.pop_front() else {
                 self.waiting = 0;
@@ -208,16 +208,15 @@ impl Outbox {
             };
             self.waiting = self.waiting.saturating_sub(bytes);
             frame.left.get_or_insert(now);
-            return Some((record, place));
+            let before = frame.state(place.shard).map(|state| std::mem::replace(state, State::Flying));
+            let first = matches!(place.shard, Shard::Part(_)) && before == Some(State::Queued { again: false });
+            return Some((record, place, first));
         }
     }
 
-    /// A part or parity leaves in a packet of so many bytes.
-    pub fn sent(&mut self, place: Place, bytes: usize) {
-        let state = find(&mut self.frames, place.frame).and_then(|frame| frame.state(place.shard));
-        let before = state.map(|state| std::mem::replace(state, State::Flying));
-        let carries = matches!(place.shard, Shard::Part(_)) && before == Some(State::Queued { again: false });
-        self.spent.packets += if carries { bytes as f64 } else { 0.0 };
+    /// What `next` gave leaves in a packet of so many bytes.
+    pub fn sent(&mut self, first: bool, bytes: usize) {
+        self.spent.packets += if first { bytes as f64 } else { 0.0 };
         self.spent.all += bytes as f64;
     }
 

@@ -32,10 +32,10 @@ impl Connection {
         }
         if self.outbox.waiting() > 0 && self.pacing.may(now) {
             let next = self.outbox.next(now);
-            if let Some((record, place)) = next {
+            if let Some((record, place, first)) = next {
                 let content = Content { place: Some(place), ..Content::default() };
                 let packet = self.packet(now, &[record], content, true);
-                self.outbox.sent(place, packet.len());
+                self.outbox.sent(first, packet.len());
                 self.pacing.sent(now, packet.len());
                 self.pacing.wait(self.outbox.waiting());
                 return Some((self.path.peer(), packet));
