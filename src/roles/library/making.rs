@@ -53,7 +53,10 @@ impl Making {
     /// Takes the next picture of the source, shown at `time`.
     pub fn put(&mut self, nth: u64, picture: &Arc<Picture>, time: Duration) {
         let time = time.as_micros() as u64;
-        POOL.install(|| self.rungs.par_iter_mut().for_each(|rung| rung.code(nth, picture, time)));
+        match &*POOL {
+            Some(pool) => pool.install(|| self.rungs.par_iter_mut().for_each(|rung| rung.code(nth, picture, time))),
+            None => self.rungs.iter_mut().for_each(|rung| rung.code(nth, picture, time)),
+        }
         while let Some(error) = self.rungs.iter_mut().find_map(|rung| rung.write().err()) {
             let highest = self.rungs.pop().expect("one of them could not be written");
             self.leave_out(highest.height, error);
@@ -125,10 +128,10 @@ impl Coding {
     }
 }
 
-/// Threads of their own, after those of live streams: nobody waits for these.
-static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
+/// Threads of their own, after those of live streams: nobody waits for these. None where the system has no more of them.
+static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     let pool = ThreadPoolBuilder::new().thread_name(|_| "library".into()).start_handler(|_| yield_to_others());
-    pool.build().expect("threads can be started")
+    pool.build().ok()
 });
 
 /// Lets this thread, and what it starts, have the time that others leave.
