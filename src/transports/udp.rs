@@ -171,7 +171,7 @@ async fn call(address: SocketAddr, wish: &Wish, key: Option<&Key>) -> Result<Lin
         }
     };
     let mtu = answer.mtu;
-    if calling.mtu() < wish.mtu {
+    if mtu < wish.mtu && calling.is_narrow() {
         log::warn!("datagrams of {} bytes do not reach {address}: they have {mtu} now", wish.mtu);
     } else if mtu < wish.mtu && wish.mtu != Wish::default().mtu {
         log::warn!("{address} takes datagrams of {mtu} bytes at most: mtu={} is for its address too", wish.mtu);
