@@ -25,8 +25,10 @@ const DEBT: f64 = 1e6;
 /// A queue that is worth a word.
 const QUEUE: f64 = 0.030;
 const LOST: f64 = 0.05;
-/// Packets of which one lost is two per cent: less than a radio loses at times.
+/// Packets of which one lost is two per cent: less than a radio loses at times. Or some within a time: what was lost before
+/// says little of a network that takes few.
 const PACKETS: u64 = 50;
+const SOME: (u64, f64) = (10, 0.5);
 /// Frames' bytes are averaged over this.
 const AVERAGE: Duration = Duration::from_secs(1);
 
@@ -144,11 +146,12 @@ impl Rate {
     /// Packets that the network lost, and packets sent, since the link began.
     pub fn lost(&mut self, (lost, sent): (u64, u64)) {
         let before = self.packets;
-        if sent.saturating_sub(before.1) >= PACKETS {
-            self.packets = (lost, sent);
-            let took = std::mem::replace(&mut self.looked, self.frames.last).zip(self.frames.last);
-            let took = took.map_or(0.0, |(before, now)| now.since(before).as_secs_f64());
-            self.estimate.losing(lost.saturating_sub(before.0) as f64 / (sent - before.1) as f64, took);
+        let packets = sent.saturating_sub(before.1);
+        let took = self.looked.zip(self.frames.last);
+        let took = took.map_or(0.0, |(before, now)| now.since(before).as_secs_f64());
+        if packets >= PACKETS || (packets >= SOME.0 && took >= SOME.1) {
+            (self.packets, self.looked) = ((lost, sent), self.frames.last);
+            self.estimate.losing(lost.saturating_sub(before.0) as f64 / packets as f64, took);
         }
     }
 

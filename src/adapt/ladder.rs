@@ -11,6 +11,8 @@ use crate::clock::Time;
 const FPS_LEAST: f64 = 15.0;
 /// And so far frames are left out where nothing else helps.
 const FPS_LAST: f64 = 1.0;
+/// Less than this lasts no longer than it must.
+const FPS_CRAWL: f64 = 3.0;
 /// A picture takes a change of quality for itself: all its tiles, so one in this time at most.
 const RECODE: Duration = Duration::from_secs(2);
 /// And upward, where nothing presses, more seldom.
@@ -81,6 +83,15 @@ impl Ladder {
             self.take(now, rung);
             return Some(load.reason());
         }
+        // Frames alone were left out, as it was not time for another quality: now it is.
+        if free && changed >= UP && self.rung.fps(bounds) < FPS_CRAWL {
+            let rung = self.best(bounds, load.target, spends, true);
+            if rung.recodes(&self.rung) && rung.fps(bounds) > self.rung.fps(bounds) {
+                self.lowered = Some(now);
+                self.take(now, rung);
+                return Some(load.reason());
+            }
+        }
         if ago(self.raised) > SOON.max(2 * self.patience) {
             self.patience = UP;
         }
@@ -93,9 +104,10 @@ impl Ladder {
         if rung == self.rung || !(spends(&rung) >= GAIN * spent || crawls) {
             return None;
         }
+        let smaller = rung.height(bounds) < self.rung.height(bounds);
         (self.raised, self.promised) = (Some(now), load.target);
         self.take(now, rung);
-        Some(format!("room for {}", shown(load.target)))
+        Some(if smaller { load.reason() } else { format!("room for {}", shown(load.target)) })
     }
 
     fn take(&mut self, now: Time, rung: Rung) {

@@ -48,6 +48,10 @@ impl Rung {
         bounds.fps * 2.0 / f64::from(self.halves)
     }
 
+    pub fn height(&self, bounds: &Bounds) -> usize {
+        self.size.unwrap_or(bounds.size).1
+    }
+
     /// Whether this image of the source is one that is sent.
     pub fn takes(&self, number: u64) -> bool {
         let before = |number: u64| number.wrapping_mul(2) / u64::from(self.halves.max(2));
@@ -56,8 +60,7 @@ impl Rung {
 
     /// `720p15 q60`.
     pub fn name(&self, bounds: &Bounds) -> String {
-        let (_, height) = self.size.unwrap_or(bounds.size);
-        let fps = self.fps(bounds);
+        let (fps, height) = (self.fps(bounds), self.height(bounds));
         let fps = if fps < 10.0 { (fps * 10.0).round() / 10.0 } else { fps.round() };
         let quality = self.quality.or(bounds.quality).map(|quality| format!(" q{quality}"));
         format!("{height}p{fps}{}", quality.unwrap_or_default())

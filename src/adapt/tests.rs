@@ -155,6 +155,18 @@ fn losses_without_a_queue_are_the_radios_up_to_a_tenth() {
 }
 
 #[test]
+fn losses_are_forgotten_also_where_few_packets_go() {
+    let mut rate = known();
+    rate.lost((20, 60));
+    assert!(matches!(rate.load().unwrap().why, Why::Lost(_)));
+    for n in 30..60 {
+        send(&mut rate, n as u64, 1000 + 50 * (n - 30), 1000);
+        rate.lost((20, 60 + n as u64 - 29));
+    }
+    assert!(!matches!(rate.load().unwrap().why, Why::Lost(_)), "{:?}", rate.load());
+}
+
+#[test]
 fn rate_max_caps_also_what_does_not_adapt() {
     let mut rate = limited(Some(8_000_000), false);
     for n in 0..3 {
@@ -213,6 +225,24 @@ fn frames_go_first_then_quality_then_size() {
         settled = step(60e6);
     }
     assert_eq!(settled, "1080p30 q80");
+}
+
+#[test]
+fn a_crawl_ends_when_another_quality_may_come() {
+    let mut ladder = Ladder::default();
+    let mut at = 0;
+    let mut step = |target: f64| {
+        at += 500;
+        let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
+        let why = ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing });
+        (ladder.rung().fps(&FILM), why)
+    };
+    assert!(step(20e6).0 >= 15.0, "with another quality");
+    assert!(step(2e6).0 < 3.0);
+    let steps: Vec<_> = (0..4).map(|_| step(2e6)).collect();
+    assert!(steps[3].0 >= 15.0, "{steps:?}");
+    let why: Vec<_> = steps.into_iter().filter_map(|(_, why)| why).collect();
+    assert_eq!(why, ["the link takes 2.0 Mbit/s"]);
 }
 
 #[test]
