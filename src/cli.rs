@@ -89,6 +89,7 @@ fn shown_until(value: &str) -> Option<usize> {
 /// Runs what the user typed. Usage errors end the program here, as clap prints them.
 pub fn run() -> anyhow::Result<()> {
     crate::guard::install();
+    keep_memory();
     let matches = command().try_get_matches().unwrap_or_else(|error| without_secret(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match cli.role {
@@ -104,4 +105,12 @@ pub fn run() -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Lets the allocator keep what a frame took for the next one. Of glibc's, blocks that were mapped for themselves and freed
+/// raise the bound from which it gives memory back to the system (mallopt(3), M_MMAP_THRESHOLD), and a hub or relay has no
+/// such block of its own: it would give back a frame's memory and ask for it again, thirty times a second.
+fn keep_memory() {
+    const FRAME: usize = 4 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(FRAME)));
 }
