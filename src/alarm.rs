@@ -4,9 +4,8 @@
 //! sets it: one more turn of its loop, of six system calls, for each time that something is waited for.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::sync::{LazyLock, Mutex};
 use std::task::{Poll, Waker};
 
@@ -42,12 +41,6 @@ impl Alarm {
             Poll::Pending
         })
         .await;
-    }
-
-    /// Waits until then; who looks when it is `enough` has waited long enough.
-    pub async fn at_most_until(&mut self, due: Time, enough: impl Fn() -> bool) {
-        let mut until = pin!(self.until(Some(due)));
-        poll_fn(|cx| if enough() { Poll::Ready(()) } else { until.as_mut().poll(cx) }).await;
     }
 }
 
@@ -132,7 +125,6 @@ impl Bell {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::time::Duration;
 
     use async_io::Timer;
@@ -155,20 +147,6 @@ mod tests {
             alarm.until(Some(begun + SOON)).await;
             assert!((begun + SOON..begun + Duration::from_secs(60)).contains(&clock::now()));
             alarm.until(Some(begun)).await;
-        });
-    }
-
-    #[test]
-    fn who_looks_when_it_is_enough_need_not_wait() {
-        smol::block_on(async {
-            let (mut alarm, enough) = (Alarm::default(), Cell::new(false));
-            let due = clock::now() + LATER;
-            let mut waiting = pin!(alarm.at_most_until(due, || enough.get()));
-            assert!(poll_once(&mut waiting).await.is_none());
-            enough.set(true);
-            assert!(poll_once(&mut waiting).await.is_some() && clock::now() < due + LATER);
-            Alarm::default().at_most_until(due, || false).await;
-            assert!(clock::now() >= due);
         });
     }
 

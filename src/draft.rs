@@ -71,7 +71,7 @@ struct State {
 /// Readers hear of a draft's growth this often for each of them, and not oftener than `LEAST`: one takes some ten
 /// microseconds to wake and to write, so that no more than a tenth of a core goes into telling them early. They hear of what
 /// comes first at once, unless they are a crowd, which does not even get the draft before.
-const BEAT: Duration = Duration::from_micros(100);
+const BEAT: Duration = Duration::from_micros(200);
 const LEAST: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]
@@ -131,6 +131,14 @@ impl Draft {
     /// Whether it grows no more.
     pub fn has_ended(&self) -> bool {
         lock(&self.shared.state).ended.is_some()
+    }
+
+    /// The whole frame, if it is there now.
+    pub fn whole(&self) -> Option<Frame> {
+        match &lock(&self.shared.state).ended {
+            Some(Part::Ended(frame)) => Some(frame.clone()),
+            _ => None,
+        }
     }
 
     /// The whole frame; none if it is abandoned.

@@ -11,6 +11,8 @@ use crate::clock::Time;
 const FRAMES: usize = 2;
 /// What a busy network may hold besides the round trip itself: a queue, and large frames that take half of this by themselves.
 const SLACK: Duration = Duration::from_millis(140);
+/// What the far side takes to say that a frame has come, besides the round trip.
+const ANSWER: Duration = Duration::from_millis(25);
 /// Bytes that wait for their acknowledgement where every frame matters.
 pub const HELD_MAX: usize = 64 << 20;
 /// Round trips over an empty link to remember: the least of these is the link's own.
@@ -24,11 +26,15 @@ pub struct Flow {
     /// The far side may hold a frame back for so long.
     held: Duration,
     clean: VecDeque<Duration>,
+    /// When the last frame was sent, and how long after the one before.
+    last: Time,
+    interval: Duration,
 }
 
 impl Flow {
     /// A frame was sent; `begun` without what its sender waited for more of it, which is no queue.
     pub fn sent(&mut self, number: u64, begun: Time, bytes: usize) {
+        (self.interval, self.last) = (begun.since(self.last), begun);
         self.unacknowledged.push_back((number, begun, bytes));
         self.bytes += bytes;
     }
@@ -56,9 +62,14 @@ impl Flow {
         self.unacknowledged.is_empty()
     }
 
-    /// Since when the oldest frame is on its way.
-    pub fn oldest(&self) -> Option<Time> {
-        self.unacknowledged.front().map(|(_, sent, _)| *sent)
+    /// Whether the far side's word of the oldest frame should have come.
+    pub fn expects(&self, now: Time) -> bool {
+        let oldest = self.unacknowledged.front();
+        oldest.is_some_and(|&(_, sent, _)| now.since(sent) > self.rtt() + ANSWER + self.held)
+    }
+
+    fn rtt(&self) -> Duration {
+        self.clean.iter().min().copied().unwrap_or_default()
     }
 
     /// A round trip that found the link empty. Only such ones count: measured through our own queue, the round trip
@@ -73,8 +84,12 @@ impl Flow {
     /// Whether one more frame may go: never a wait for the clock, only for an acknowledgement.
     pub fn room(&self, now: Time) -> bool {
         let Some(&(_, oldest, _)) = self.unacknowledged.front() else { return true };
-        let rtt = self.clean.iter().min().copied().unwrap_or_default();
-        self.unacknowledged.len() < FRAMES || now.since(oldest) <= rtt + SLACK + self.held
+        self.unacknowledged.len() < FRAMES || now.since(oldest) <= self.rtt() + SLACK + self.held
+    }
+
+    /// The same of the one after it, if nothing is heard meanwhile.
+    pub fn room_for_next(&self, now: Time) -> bool {
+        self.room(now + self.interval)
     }
 
     /// The same where every frame matters: time does not count, memory does.
@@ -102,6 +117,22 @@ mod tests {
         assert!(!flow.room(ms(363)));
         assert_eq!(flow.acknowledged(0), 1);
         assert!(flow.room(ms(363)));
+    }
+
+    #[test]
+    fn words_are_expected_after_a_round_trip_and_needed_before_there_is_no_room() {
+        let mut flow = Flow::default();
+        flow.round_trip(Duration::from_millis(20));
+        assert!(!flow.expects(ms(1000)) && flow.room_for_next(ms(1000)), "nothing was sent");
+        for n in 0..4 {
+            assert!(flow.room_for_next(ms(33 * n)), "{n}");
+            flow.sent(n as u64, ms(33 * n), 1);
+        }
+        flow.sent(4, ms(132), 1);
+        assert!(flow.room(ms(132)) && !flow.room_for_next(ms(132)), "165 ms are more than 160");
+        assert!(flow.expects(ms(132)) && !flow.expects(ms(44)));
+        flow.acknowledged(2);
+        assert!(!flow.expects(ms(132)) && flow.room_for_next(ms(132)));
     }
 
     #[test]

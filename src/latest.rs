@@ -3,7 +3,7 @@
 //! A reader says that it wants a value by asking for one (`next`), and the writer can see that: nothing is captured,
 //! encoded or copied for a reader that is still busy with the last one.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use event_listener::Event;
 
@@ -37,7 +37,26 @@ struct State<T> {
     value: Option<T>,
     /// The reader asked and has nothing to do until it is answered.
     waiting: bool,
+    /// Takes values for it meanwhile.
+    hand: Option<Weak<dyn Hand<T>>>,
     closed: bool,
+}
+
+/// What takes a value for a reader that waits, where it is put: in a crowd, to wake each costs more than what it does then.
+pub trait Hand<T>: Send + Sync {
+    /// With the slot locked.
+    fn take(&self, value: &T) -> Grip;
+}
+
+/// What became of a value that a hand was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grip {
+    /// The reader waits for the next.
+    Taken,
+    /// The reader has something else to do, and knows it.
+    Enough,
+    /// It is for the reader.
+    Left,
 }
 
 enum Taken<T> {
@@ -53,7 +72,7 @@ pub fn latest<T>() -> (Writer<T>, Latest<T>) {
 
 /// A slot that rings `wanted` whenever its reader begins to wait, and when it leaves.
 pub fn latest_of<T>(wanted: Arc<Event>) -> (Writer<T>, Latest<T>) {
-    let state = Mutex::new(State { value: None, waiting: false, closed: false });
+    let state = Mutex::new(State { value: None, waiting: false, hand: None, closed: false });
     let slot = Arc::new(Slot { state, filled: Event::new(), wanted });
     (Writer { slot: slot.clone() }, Latest { slot })
 }
@@ -73,6 +92,12 @@ impl<T> Slot<T> {
 impl<T> Latest<T> {
     /// The newest value, once there is one; `None` when the slot is closed and empty.
     pub async fn next(&mut self) -> Option<T> {
+        self.next_by(None).await
+    }
+
+    /// The same, where a hand takes values as long as it can.
+    pub async fn next_by(&mut self, hand: Option<Weak<dyn Hand<T>>>) -> Option<T> {
+        self.slot.lock().hand = hand;
         let taken = || match self.take() {
             Taken::Value(value) => Some(Some(value)),
             Taken::Over => Some(None),
@@ -126,6 +151,14 @@ impl<T> Writer<T> {
         if state.closed {
             return Some(value);
         }
+        let hand = state.hand.as_ref().filter(|_| state.waiting && state.value.is_none());
+        match hand.and_then(Weak::upgrade).map_or(Grip::Left, |hand| hand.take(&value)) {
+            Grip::Left => {}
+            grip => {
+                state.waiting = grip == Grip::Taken;
+                return None;
+            }
+        }
         let old = state.value.replace(value);
         drop(state);
         self.slot.filled.notify(1);
@@ -164,6 +197,7 @@ impl<T> Drop for Writer<T> {
 mod tests {
     use super::*;
     use smol::block_on;
+    use smol::future::poll_once;
 
     #[test]
     fn newest_wins_and_what_it_replaced_comes_back() {
@@ -202,6 +236,32 @@ mod tests {
         let got: Vec<i32> = std::iter::from_fn(|| r.next_blocking()).collect();
         writer.join().unwrap();
         assert_eq!(got, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_hand_takes_what_is_put_while_the_reader_waits() {
+        struct Takes(Mutex<Vec<i32>>);
+        impl Hand<i32> for Takes {
+            fn take(&self, value: &i32) -> Grip {
+                lock(&self.0).push(*value);
+                [Grip::Taken, Grip::Enough, Grip::Left][*value as usize % 3]
+            }
+        }
+        let (w, mut r) = latest();
+        let takes = Arc::new(Takes(Mutex::default()));
+        let hand = Arc::downgrade(&takes) as Weak<dyn Hand<i32>>;
+        let wait = |r: &mut Latest<i32>| block_on(poll_once(r.next_by(Some(hand.clone()))));
+        w.put(9);
+        assert_eq!((wait(&mut r), wait(&mut r)), (Some(Some(9)), None));
+        assert_eq!((w.put(3), w.wanted(), w.put(4), w.wanted()), (None, true, None, false));
+        w.put(6);
+        assert_eq!((wait(&mut r), wait(&mut r)), (Some(Some(6)), None), "it did not wait");
+        w.put(8);
+        assert_eq!((wait(&mut r), wait(&mut r)), (Some(Some(8)), None), "the hand left it");
+        assert_eq!(*lock(&takes.0), [3, 4, 8]);
+        drop(takes);
+        w.put(0);
+        assert_eq!(wait(&mut r), Some(Some(0)), "the hand has gone");
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub trait Tx: Send {
         }
         Ok(())
     }
+    /// Whether the next `flush` resumes a send that was given up half way.
+    fn resumes(&self) -> bool {
+        false
+    }
     /// Sends what may still wait for more, as the beginning of a frame does; whole frames and words go by themselves.
     async fn flush(&mut self) -> Result<()>;
     /// Bits a second that the link is kept to, where it is, and at which the network was seen to pass frames on: for

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -20,7 +20,7 @@ use crate::draft::{Draft, Part};
 use crate::exchange::{self, Pinging};
 use crate::flow::Flow;
 use crate::greet::printable;
-use crate::latest::Latest;
+use crate::latest::{Hand, Latest};
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Bye, Message};
@@ -31,20 +31,22 @@ use crate::stop::Stop;
 use crate::word::{self, Talk};
 
 use sent::Sent;
+use serving::{Lane, Serving};
 
 mod sent;
+mod serving;
 
 /// Where frames come from.
 pub trait Frames: Send {
-    /// The next one; none when there will be no more. Who gives up waiting loses nothing.
-    fn next(&mut self) -> impl Future<Output = Option<Draft>> + Send;
+    /// The next one; none when there will be no more. Who gives up waiting loses nothing. Meanwhile a hand may take some.
+    fn next(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> impl Future<Output = Option<Draft>> + Send;
     /// Whether many others get the same.
     fn is_crowded(&self) -> bool;
 }
 
 impl Frames for Latest<Draft> {
-    async fn next(&mut self) -> Option<Draft> {
-        Latest::next(self).await
+    async fn next(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> Option<Draft> {
+        self.next_by(hand).await
     }
 
     fn is_crowded(&self) -> bool {
@@ -99,25 +101,25 @@ impl State {
 const REPLIES: usize = 16;
 /// How often a link that may lose frames is asked what became of them, while they leave no room for the next.
 const FATE: Duration = Duration::from_millis(5);
-/// In a crowd, what a link says is heard when its next frame goes: to hear of each word when it comes costs more than to send
-/// the frame. A report is expected when its frame has been on its way for the first; all else is heard after the second.
-const REST: (Duration, Duration) = (Duration::from_millis(70), Duration::from_millis(250));
+/// In a crowd, what a link says is heard when there would be no room for its frames soon, and then all that should have come:
+/// to hear of each word when it comes costs more than to send a frame. It is heard after this at the latest.
+const REST: Duration = Duration::from_millis(250);
 /// While these frames go all is heard at once: the far side finds out how its clock differs from ours.
 const AT_ONCE: u64 = 32;
 
 /// Serves one link until it or the stream ends.
 pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
     let _pulse = Pulse::hold();
-    let Link { mut tx, mut rx, .. } = link;
+    let Link { tx, mut rx, .. } = link;
     peer.link().rate = Rate::new(feed.limits.clone());
     peer.link().rate.held(tx.holds());
-    let state = State::new();
-    with(&state.flow, |flow| flow.held(tx.holds()));
+    let serving = Arc::new(Serving::new(tx, peer));
+    let state = &serving.state;
     let shared = Mutex::new(std::mem::take(&mut feed.held));
     let next = (&mut feed.frames, &feed.over);
     let besides = (&*feed.path, feed.talk.as_ref());
-    let writing = write(&mut *tx, next, (&shared, feed.every), besides, peer, &state);
-    let reading = async { read(&mut *rx, &shared, feed.talk.as_ref(), peer, &state).await.map(End::Left) };
+    let writing = write(&serving, next, (&shared, feed.every), besides);
+    let reading = async { read(&mut *rx, &shared, feed.talk.as_ref(), peer, state).await.map(End::Left) };
     let stopped = async {
         stop.heard().await;
         Ok(End::Stopped)
@@ -129,7 +131,8 @@ pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>
         let over = feed.over.said() || feed.path.is_source();
         let all = over && matches!(ended, Ok(End::Over));
         let reason = if all { "the source is over" } else { "it was stopped" };
-        farewell(&mut *tx, &mut *rx, Bye { reason: reason.into(), over }).await;
+        let mut lane = serving.take().await;
+        farewell(&mut *lane.tx, &mut *rx, Bye { reason: reason.into(), over }).await;
     }
     ended
 }
@@ -146,14 +149,14 @@ async fn farewell(tx: &mut dyn Tx, rx: &mut dyn Rx, bye: Bye) {
 }
 
 async fn write(
-    tx: &mut dyn Tx,
+    serving: &Arc<Serving>,
     (frames, ended): (&mut impl Frames, &Stop),
     (held, every): (&Mutex<VecDeque<Draft>>, bool),
     (path, talk): (&Path, Option<&Talk>),
-    peer: &Arc<Peer>,
-    state: &State,
 ) -> Result<End> {
-    let mut sent = Sent::default();
+    let Serving { peer, state, .. } = &**serving;
+    let hand: Weak<dyn Hand<Draft>> = Arc::downgrade(serving) as _;
+    let mut lane = serving.take().await;
     let mut again: VecDeque<Draft> = with(held, |held| held.clone());
     let mut over = false;
     let told = AtomicU64::new(0);
@@ -161,6 +164,7 @@ async fn write(
     let (mut pings, mut fates, mut payment) = <(Alarm, Alarm, Alarm)>::default();
     loop {
         listener!(state.changed => changed);
+        let Lane { tx, sent, .. } = &mut *lane;
         let settled = tx.settled();
         if let Some(settled) = settled.filter(|_| !every) {
             with(&state.flow, |flow| flow.acknowledged(settled));
@@ -182,8 +186,13 @@ async fn write(
             Look,
         }
         let resent = !again.is_empty();
+        let leaves = patient && tx.resumes() && sent.current.is_none() && !resent && serving.waits_for_nothing();
+        let mut kept = Some(lane);
+        if leaves {
+            kept.take().into_iter().for_each(|mut lane| lane.left = true);
+        }
         let part = async {
-            match &mut sent.current {
+            match kept.as_mut().and_then(|lane| lane.sent.current.as_mut()) {
                 Some(current) => Next::Part(current.draft.grown().await),
                 None => match again.pop_front() {
                     Some(draft) => Next::Draft(Some(draft)),
@@ -196,7 +205,7 @@ async fn write(
                             ended.as_mut().await;
                             None
                         };
-                        Next::Draft(or(frames.next(), ended).await)
+                        Next::Draft(or(frames.next(leaves.then(|| hand.clone())), ended).await)
                     }
                     None => std::future::pending().await,
                 },
@@ -223,19 +232,28 @@ async fn write(
             Next::Look
         };
         let change = or(change, fate);
-        match or(or(other, ping), or(part, change)).await {
+        let next = or(or(other, ping), or(part, change)).await;
+        lane = match kept {
+            Some(lane) => lane,
+            None => serving.take().await,
+        };
+        let Lane { tx, sent, .. } = &mut *lane;
+        if leaves {
+            tx.flush().await?; // what the hand left
+        }
+        match next {
             Next::Draft(Some(draft)) => {
                 if every && !resent {
                     with(held, |held| held.push_back(draft.clone()));
                 }
                 sent.to_crowd = frames.is_crowded();
-                sent.begin(tx, draft);
+                sent.begin(&mut **tx, draft);
                 while let Some(part) = sent.current.as_mut().and_then(|current| current.draft.take()) {
-                    send(tx, &mut sent, part, held, (peer, state)).await?;
+                    send(&mut **tx, sent, part, held, serving).await?;
                 }
             }
             Next::Draft(None) => over = true,
-            Next::Part(part) => send(tx, &mut sent, part, held, (peer, state)).await?,
+            Next::Part(part) => send(&mut **tx, sent, part, held, serving).await?,
             Next::Ping(now) => tx.send(Message::Ping(now)).await?,
             Next::Other(message) => {
                 besides.set(self::besides(path, &told, talk, state));
@@ -251,11 +269,12 @@ async fn send(
     sent: &mut Sent,
     part: Part,
     held: &Mutex<VecDeque<Draft>>,
-    (peer, state): (&Arc<Peer>, &State),
+    serving: &Serving,
 ) -> Result<()> {
-    if let Some(abandoned) = sent.part(tx, part, peer, state).await? {
+    if let Some(abandoned) = sent.part(tx, part, &serving.peer, &serving.state).await? {
         with(held, |held| held.retain(|other| !other.is(&abandoned)));
     }
+    serving.listen_if_due();
     Ok(())
 }
 
@@ -279,24 +298,10 @@ async fn besides(path: &Path, told: &AtomicU64, talk: Option<&Talk>, state: &Sta
 
 /// Where nothing is waited for: until it is time to hear of the far side again.
 async fn rest(alarm: &mut Alarm, heard: Time, state: &State) {
-    loop {
-        listener!(state.hurried => hurried);
-        if !state.patient.load(Ordering::Relaxed) || with(&state.pinging, |p| p.is_open()) {
-            return;
-        }
-        let rested = async {
-            let expected =
-                || with(&state.flow, |flow| flow.oldest().is_some_and(|sent| clock::now().since(sent) > REST.0));
-            alarm.at_most_until((heard + REST.1 / 2).rounded_up(REST.1), expected).await;
-            true
-        };
-        let hurried = async {
-            hurried.await;
-            false
-        };
-        if or(rested, hurried).await {
-            return;
-        }
+    listener!(state.hurried => hurried);
+    let goes_on = || with(&state.pinging, |p| p.is_open()) || with(&state.flow, |flow| flow.expects(clock::now()));
+    if state.patient.load(Ordering::Relaxed) && !goes_on() {
+        or(alarm.until(Some((heard + REST).rounded_up(REST))), hurried).await;
     }
 }
 

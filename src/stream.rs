@@ -96,6 +96,10 @@ impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
         }
     }
 
+    fn resumes(&self) -> bool {
+        true
+    }
+
     async fn flush(&mut self) -> Result<()> {
         Ok(self.write().await?)
     }

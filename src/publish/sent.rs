@@ -79,12 +79,8 @@ impl Sent {
         peer: &Arc<Peer>,
         state: &State,
     ) -> Result<Option<Draft>> {
+        self.grows(peer);
         let (Some(current), Some(had)) = (&mut self.current, &mut self.had) else { return Ok(None) };
-        let now = clock::now();
-        match current.idle {
-            Some(since) => current.waited += now.since(since),
-            None => peer.link().rate.begun(self.frames, now),
-        }
         match &part {
             Part::Lots(lots) => {
                 for Lot { segments, body } in lots {
@@ -110,14 +106,45 @@ impl Sent {
                 current.idle = Some(clock::now());
                 Ok(None)
             }
-            Part::Ended(frame) => self.end(tx, &frame, peer, state).await.map(|()| None),
+            Part::Ended(frame) => {
+                let messages = self.end(tx, &frame, peer, state);
+                tx.send_all(messages).await.map(|()| None)
+            }
             Part::Abandoned => Ok(self.current.take().map(|current| current.draft)),
         }
     }
 
-    async fn end(&mut self, tx: &mut dyn Tx, frame: &Frame, peer: &Arc<Peer>, state: &State) -> Result<()> {
+    /// The messages of a frame that is whole; it counts as sent.
+    pub fn whole(
+        &mut self,
+        tx: &mut dyn Tx,
+        draft: Draft,
+        frame: &Frame,
+        peer: &Arc<Peer>,
+        state: &State,
+    ) -> Vec<Message> {
+        self.begin(tx, draft);
+        self.grows(peer);
+        if let (Some(current), Some(had)) = (&mut self.current, &mut self.had) {
+            current.add(&runs::rest(&frame.coded, had, self.to_crowd));
+        }
+        self.end(tx, frame, peer, state)
+    }
+
+    /// The next part of the frame is to go.
+    fn grows(&mut self, peer: &Arc<Peer>) {
+        let Some(current) = &mut self.current else { return };
+        let now = clock::now();
+        match current.idle {
+            Some(since) => current.waited += now.since(since),
+            None => peer.link().rate.begun(self.frames, now),
+        }
+    }
+
+    /// What is still to be sent of a frame; it counts as sent.
+    fn end(&mut self, tx: &mut dyn Tx, frame: &Frame, peer: &Arc<Peer>, state: &State) -> Vec<Message> {
         let Some(Current { begun, bytes, whole, waited, mut messages, .. }) = self.current.take() else {
-            return Ok(());
+            return Vec::new();
         };
         with(&state.flow, |flow| flow.sent(self.frames, begun + waited, bytes));
         let overhead = tx.overhead();
@@ -125,14 +152,13 @@ impl Sent {
         let burst = Burst { bytes: wire(overhead.packets), wire: wire(overhead.all), whole, waited };
         spend(tx, &mut peer.link().rate, burst);
         messages.push(Message::End(End { number: self.frames, state: frame.coded.state() }));
-        tx.send_all(messages).await?;
         let mut link = peer.link();
         link.meter.add(clock::now(), bytes);
         link.sent = Some(frame.seq);
         link.slow += self.last.map_or(0, |last| frame.seq.saturating_sub(last + 1));
         self.frames += 1;
         self.last = Some(frame.seq);
-        Ok(())
+        messages
     }
 }
 

@@ -1,8 +1,10 @@
 //! A viewer's pictures: a live stream's at a rung, or a video's.
 
+use std::sync::Weak;
+
 use crate::draft::Draft;
 use crate::frame::Frame;
-use crate::latest::Latest;
+use crate::latest::{Hand, Latest};
 use crate::roles::library::Playback;
 use crate::units;
 use crate::word::At;
@@ -19,8 +21,13 @@ pub enum Playing {
 impl Playing {
     /// The next one; none when the stream or the video is over.
     pub async fn next(&mut self) -> Option<Draft> {
+        self.next_by(None).await
+    }
+
+    /// The same, where a hand takes drafts as long as it can.
+    pub async fn next_by(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> Option<Draft> {
         match self {
-            Playing::Drafts(drafts) => drafts.next().await,
+            Playing::Drafts(drafts) => drafts.next_by(hand).await,
             Playing::Whole(frames) => frames.next().await.map(Draft::from),
             Playing::Video(video) => video.next().await.map(Draft::from),
         }

@@ -1,7 +1,7 @@
 //! One who watches over a link: `recv`, `relay` or `player`.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_channel::Receiver;
@@ -16,6 +16,7 @@ use crate::clock::{self, Time};
 use crate::draft::Draft;
 use crate::fault;
 use crate::greet;
+use crate::latest::Hand;
 use crate::link::Link;
 use crate::message::{About, Hello, Message, Welcome};
 use crate::path::Path;
@@ -125,7 +126,7 @@ impl<'a> Viewing<'a> {
 }
 
 impl Frames for Viewing<'_> {
-    async fn next(&mut self) -> Option<Draft> {
+    async fn next(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> Option<Draft> {
         loop {
             // First, as behind a slow network there is always a frame at once.
             if self.watched.is_other_than(&self.wish) {
@@ -134,7 +135,7 @@ impl Frames for Viewing<'_> {
             let next = async {
                 match self.ended {
                     true => std::future::pending().await,
-                    false => Some(self.playing.next().await),
+                    false => Some(self.playing.next_by(hand.clone()).await),
                 }
             };
             let other = async {
