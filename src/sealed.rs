@@ -88,10 +88,11 @@ pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, key: &Key)
         }
         Err(why) => {
             let (head, _) = Message::Refuse(Refuse { reason: why.to_string() }).encode();
-            stream.write_all(&head).await?;
-            stream.close().await?;
-            let mut sink = [0; 256];
-            while stream.read(&mut sink).await? > 0 {} // the greeting's time limit ends it
+            // It may have gone before it has heard all of it.
+            if stream.write_all(&head).await.is_ok() && stream.close().await.is_ok() {
+                let mut sink = [0; 256];
+                while stream.read(&mut sink).await.is_ok_and(|n| n > 0) {} // the greeting's time limit ends it
+            }
             Err(Error::other(Fault::refused(why.to_string())))
         }
     }
