@@ -285,3 +285,11 @@ fn segments_go_on_before_their_frame_has_come() {
     let (once, twice) = (latency(&once).unwrap(), latency(&twice).unwrap());
     assert!(twice < 1.5 * once, "{once} ms to the relay, {twice} ms over it");
 }
+
+#[test]
+fn a_host_that_nobody_knows_is_told_before_there_is_a_stream() {
+    let (mut relay, _) = relay("tcp://no.such.host.invalid:9000", &[]);
+    relay.says("could not find the host no.such.host.invalid");
+    relay.signal(Signal::INT);
+    relay.end().ended_with(0);
+}

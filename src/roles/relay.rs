@@ -116,6 +116,15 @@ pub fn run(args: RelayArgs) -> Result<()> {
     show.run(|| relay.clone().connect(&args, on.zip(listener)))
 }
 
+/// Tells of hosts that nobody knows: they are called when there is a stream, which may be long.
+async fn look_up(next: Vec<Endpoint>) {
+    for to in next.iter().filter(|to| !to.host.is_empty()) {
+        if let Err(error) = smol::net::resolve((to.host.as_str(), to.port)).await {
+            log::warn!("could not find the host {}: {error}; it is called when there is a stream", to.host);
+        }
+    }
+}
+
 impl Relay {
     /// Starts a task for each peer; when the stream is over and all have it, the job ends.
     fn connect(self: Arc<Self>, args: &RelayArgs, listener: Option<(Endpoint, Box<dyn Listener>)>) {
@@ -134,6 +143,7 @@ impl Relay {
         let page = args.http.http.is_some().then(|| hopes.add()); // somebody may look at any time
         // Their places are taken before the first frame comes, so that none is missing.
         let calls: Vec<_> = args.next.iter().map(|next| (next.clone(), self.downstream.feed(), hopes.add())).collect();
+        self.job.spawn(look_up(args.next.clone()));
         let call = |(next, place, hope)| smol::spawn(self.downstream.clone().call(next, Some(place), hope));
         let (calls, me): (Vec<_>, _) = (calls.into_iter().map(call).collect(), self.clone());
         self.job.spawn(async move {
