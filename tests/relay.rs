@@ -293,3 +293,20 @@ fn a_host_that_nobody_knows_is_told_before_there_is_a_stream() {
     relay.signal(Signal::INT);
     relay.end().ended_with(0);
 }
+
+#[test]
+fn a_receiver_that_is_called_by_two_addresses_gets_the_stream_all_the_same() {
+    let (recv, to) = receiver(&[]);
+    let port = to.rsplit_once(':').unwrap().1.to_string();
+    let mut send = vstream(
+        &[
+            &["send", "--from", "test?size=160x120&fps=30", "--frames", "120", "--to", &to, "--to"][..],
+            &[&format!("tcp://localhost:{port}")],
+        ]
+        .concat(),
+    );
+    send.says("leaves again and again");
+    send.end().ended_with(0);
+    let frames = recv.end().totals()["frames"].as_u64().unwrap();
+    assert!(frames > 90, "{frames} of 120");
+}

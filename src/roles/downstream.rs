@@ -13,6 +13,7 @@ use super::calls::{dial, hello, refuse};
 use super::orphans::Orphans;
 use super::refused::{Hope, Hopes};
 use crate::adapt::Limits;
+use crate::clock;
 use crate::draft::Draft;
 use crate::endpoint::Endpoint;
 use crate::fanout::Fanout;
@@ -20,8 +21,14 @@ use crate::link::Link;
 use crate::message::{About, Hello, Message, Side, Welcome};
 use crate::path::Path;
 use crate::publish::{End, Feed, publish};
+use crate::retry::Retry;
 use crate::stop::Stop;
 use crate::{fault, greet};
+
+/// Who leaves sooner is not called again at once: two addresses of one receiver would put each other out without end.
+const BRIEF: Duration = Duration::from_secs(1);
+/// So often in a row, before that is told.
+const TOLD: u32 = 3;
 
 pub struct Downstream {
     pub job: Arc<Job>,
@@ -77,7 +84,7 @@ impl Downstream {
     /// Serves one receiver for as long as there is something to send: calls it, and calls it again when it dies. It
     /// begins with `kept`, a place that was taken for it already. `hope`: it is one of those that may take the stream.
     pub async fn call(self: Arc<Self>, to: Endpoint, mut kept: Option<Feed>, mut hope: Hope) {
-        let mut reached = false;
+        let (mut reached, mut brief, mut retry) = (false, 0, Retry::default());
         loop {
             let dialled = or(
                 async {
@@ -108,10 +115,20 @@ impl Downstream {
             reached = true;
             log::info!("connected to {to}");
             let mut feed = kept.take().unwrap_or_else(|| self.feed());
+            let began = clock::now();
             if self.publish(link, &mut feed).await || (self.over.said() && !self.frames.is_every()) {
                 return;
             }
             kept = Some(feed).filter(|_| self.frames.is_every());
+            if clock::now().since(began) > BRIEF {
+                (brief, retry) = (0, Retry::default());
+                continue;
+            }
+            brief += 1;
+            if brief == TOLD {
+                log::warn!("{to} leaves again and again: the stream may reach it by another address of its own too");
+            }
+            or(self.job.stop.pause(retry.delay()), self.over.heard()).await;
         }
     }
 
