@@ -131,7 +131,7 @@ pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>
         let over = feed.over.said() || feed.path.is_source();
         let all = over && matches!(ended, Ok(End::Over));
         let reason = if all { "the source is over" } else { "it was stopped" };
-        let mut lane = serving.take().await;
+        let mut lane = serving.lane().await;
         farewell(&mut *lane.tx, &mut *rx, Bye { reason: reason.into(), over }).await;
     }
     ended
@@ -156,7 +156,7 @@ async fn write(
 ) -> Result<End> {
     let Serving { peer, state, .. } = &**serving;
     let hand: Weak<dyn Hand<Draft>> = Arc::downgrade(serving) as _;
-    let mut lane = serving.take().await;
+    let mut lane = serving.lane().await;
     let mut again: VecDeque<Draft> = with(held, |held| held.clone());
     let mut over = false;
     let told = AtomicU64::new(0);
@@ -235,7 +235,7 @@ async fn write(
         let next = or(or(other, ping), or(part, change)).await;
         lane = match kept {
             Some(lane) => lane,
-            None => serving.take().await,
+            None => serving.lane().await,
         };
         let Lane { tx, sent, .. } = &mut *lane;
         if leaves {

@@ -50,14 +50,11 @@ impl Calling {
         if now < self.due {
             return None;
         }
-        let (tries, pause) = match self.again {
-            true => AGAIN,
-            false => (TRIES, (FIRST * 2u32.pow(self.tries % TRIES)).min(LONGEST)),
-        };
-        if self.tries == tries {
+        if self.tries == if self.again { AGAIN.0 } else { TRIES } {
             self.tries = 0;
             self.narrow();
         }
+        let pause = if self.again { AGAIN.1 } else { (FIRST * 2u32.pow(self.tries)).min(LONGEST) };
         self.due = now + pause;
         self.tries += 1;
         Some(Word::Call(self.call.clone()).encode())

@@ -39,7 +39,7 @@ impl Serving {
     }
 
     /// Takes the lane back from whoever has it; a send that was not completed goes on with a flush.
-    pub async fn take(&self) -> MutexGuard<'_, Lane> {
+    pub async fn lane(&self) -> MutexGuard<'_, Lane> {
         let mut lane = self.lane.lock().await;
         lane.left = false;
         lane
@@ -55,7 +55,8 @@ impl Serving {
 
     /// In a crowd the far side is heard in time for the frame after the next.
     pub fn listen_if_due(&self) {
-        if !with(&self.state.flow, |flow| flow.room_for_next(clock::now())) {
+        let patient = self.state.patient.load(Ordering::Relaxed); // who is not listens anyway
+        if patient && !with(&self.state.flow, |flow| flow.room_for_next(clock::now())) {
             self.state.hurried.notify(usize::MAX);
         }
     }
