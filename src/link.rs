@@ -91,8 +91,8 @@ pub struct Repaired {
 pub struct Crossing {
     /// The places that it changed; some of them may not have come.
     pub changed: Vec<Range<usize>>,
-    /// When the network brought the first of it, and the last that was needed: without what it was held for after that,
-    /// and without what was sent again.
+    /// When the network brought the first of it, and the last that was needed: without what it was held for after that, what
+    /// was sent again, and how far the delays of single packets vary.
     pub began: Time,
     pub arrived: Time,
 }

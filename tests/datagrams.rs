@@ -90,6 +90,21 @@ fn how_a_frame_crossed_is_told_without_what_it_was_held_for() {
 }
 
 #[test]
+fn delays_that_vary_are_not_taken_for_a_slow_network() {
+    let took = |network| -> Duration {
+        let (rig, _) = film(network, Duration::from_millis(100), 200, Duration::MAX);
+        let mut took: Vec<Duration> = rig.crossings.values().map(|c| c.arrived.since(c.began)).collect();
+        took.sort_unstable();
+        took[took.len() / 2]
+    };
+    // 8 ms of pacing, and 40 between the fastest and the slowest.
+    let (calm, varying) = (took("delay=40ms"), took("delay=40ms,jitter=20ms"));
+    assert!(varying < 2 * calm, "{varying:?}, {calm:?} where nothing varies");
+    let slow = took("delay=40ms,jitter=5ms,rate=40mbit");
+    assert!(slow > Duration::from_millis(22), "{slow:?} of 24 ms and more at 40 Mbit/s");
+}
+
+#[test]
 fn ten_per_cent_with_six_round_trips() {
     let latency = Duration::from_millis(240);
     let (rig, good) = film("delay=20ms,loss=10%", latency, 600, latency + Duration::from_millis(25));

@@ -331,7 +331,7 @@ impl Connection {
         for record in read {
             hurry |= matches!(&record, Record::Part(part) if part.last);
             hurry |= matches!(record, Record::Parity(_) | Record::Probe);
-            match self.take(now, from, record) {
+            match self.take(now, from, number, record) {
                 Ok(taken) => came &= taken,
                 Err(_) => {
                     self.refused += 1;
@@ -352,8 +352,8 @@ impl Connection {
         }
     }
 
-    /// Takes a record; false if there is no room for it. Errors: what no vstream sends.
-    fn take(&mut self, now: Time, from: SocketAddr, record: Record) -> Result<bool> {
+    /// Takes a record of the packet of this number; false if there is no room for it. Errors: what no vstream sends.
+    fn take(&mut self, now: Time, from: SocketAddr, number: u64, record: Record) -> Result<bool> {
         match record {
             Record::Ack(ack) => {
                 let (out, outbox, narrow) = (&mut self.out, &mut self.outbox, &mut self.narrow);
@@ -366,8 +366,8 @@ impl Connection {
                 self.look_for_losses(now);
             }
             Record::Control { offset, bytes, last } => return Ok(self.into.take(offset, bytes, last)),
-            Record::Part(part) => return self.gather.part(now, part),
-            Record::Parity(parity) => return self.gather.parity(now, parity),
+            Record::Part(part) => return self.gather.part(now, number, part),
+            Record::Parity(parity) => return self.gather.parity(now, number, parity),
             Record::Challenge(token) => self.path.asked(from, token),
             Record::Response(token) => self.path.answered(from, token),
             Record::Probe => {}

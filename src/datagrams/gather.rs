@@ -17,8 +17,10 @@ use crate::link::{Crossing, Repaired};
 use crate::message::Message;
 
 mod frame;
+mod passing;
 
 use frame::{Block, Frame, Known};
+use passing::Passing;
 
 /// A newer frame's first datagram may overtake the last ones of its predecessor by this.
 const GRACE: Duration = Duration::from_millis(3);
@@ -89,17 +91,18 @@ impl Gather {
         }
     }
 
-    /// Takes a part; false if it is of no use any more, or there is no room for it: then it has not come.
-    pub fn part(&mut self, now: Time, part: Part) -> Result<bool> {
+    /// Takes a part that the datagram of this number brought; false if it is of no use any more, or there is no room for it:
+    /// then it has not come.
+    pub fn part(&mut self, now: Time, number: u64, part: Part) -> Result<bool> {
         if part.frame < self.settled {
             return Ok(self.was_whole(part.frame));
         }
-        let Some(frame) = self.frame(part.frame, now, part.bytes.len()) else { return Ok(false) };
+        let Some(frame) = self.frame(part.frame, (number, now), part.bytes.len()) else { return Ok(false) };
         if frame.total.is_some_and(|total| part.index >= total) {
             return Ok(false);
         }
         let before = frame.bytes;
-        frame.came(now, part.again);
+        frame.came(number, now, part.again);
         if part.last {
             frame.total = Some(part.index + 1);
         }
@@ -115,13 +118,13 @@ impl Gather {
     }
 
     /// Takes a parity.
-    pub fn parity(&mut self, now: Time, parity: Parity) -> Result<bool> {
+    pub fn parity(&mut self, now: Time, number: u64, parity: Parity) -> Result<bool> {
         if parity.frame < self.settled {
             return Ok(self.was_whole(parity.frame));
         }
-        let Some(frame) = self.frame(parity.frame, now, parity.bytes.len()) else { return Ok(false) };
+        let Some(frame) = self.frame(parity.frame, (number, now), parity.bytes.len()) else { return Ok(false) };
         let before = frame.bytes;
-        frame.came(now, false);
+        frame.came(number, now, false);
         if parity.last {
             frame.total = Some(parity.first + parity.parts as u64);
         }
@@ -151,7 +154,7 @@ impl Gather {
     }
 
     /// The frame of this number, if it still takes so many bytes.
-    fn frame(&mut self, number: u64, now: Time, bytes: usize) -> Option<&mut Frame> {
+    fn frame(&mut self, number: u64, (first, now): (u64, Time), bytes: usize) -> Option<&mut Frame> {
         let known = self.frames.contains_key(&number);
         let crowded = !known && self.hold != Hold::Every && self.frames.len() >= FRAMES;
         let full = self.held + self.out.bytes + bytes > 2 * BYTES_MAX;
@@ -160,7 +163,7 @@ impl Gather {
         }
         // One that nothing had come of in time has left without a word.
         let ended = (number < self.next).then_some(now);
-        Some(self.frames.entry(number).or_insert_with(|| Frame { ended, ..Frame::new(now) }))
+        Some(self.frames.entry(number).or_insert_with(|| Frame { ended, ..Frame::new(first, now) }))
     }
 
     /// Lets go what may go by now.
@@ -187,8 +190,8 @@ impl Gather {
                 break;
             }
             if let Some(end) = frame.end.filter(|_| frame.begun) {
-                let crossing =
-                    Crossing { changed: std::mem::take(&mut frame.changed), began: frame.first, arrived: frame.needed };
+                let (changed, began) = (std::mem::take(&mut frame.changed), frame.first);
+                let crossing = Crossing { changed, began, arrived: began + frame.passing.took() };
                 self.out.push(Message::End(end), crossing);
             }
             frame.ended = Some(now);

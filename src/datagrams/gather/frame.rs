@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 
-use super::{GRACE, Out};
+use super::{GRACE, Out, Passing};
 use crate::clock::Time;
 use crate::datagrams::items::{self, Item, Piece, Start};
 use crate::datagrams::{Hold, parity};
@@ -25,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Frame {
     pub first: Time,
     pub last: Time,
-    /// When the last came of those that were needed, but for what was sent again.
-    pub needed: Time,
+    /// How those came that were needed, but for what was sent again.
+    pub passing: Passing,
     pub parts: BTreeMap<u64, Bytes>,
     pub total: Option<u64>,
     pub blocks: BTreeMap<u64, Block>,
@@ -70,11 +70,12 @@ pub struct Pieces {
 }
 
 impl Frame {
-    pub fn new(now: Time) -> Frame {
+    /// Begins with the datagram of this number.
+    pub fn new(number: u64, now: Time) -> Frame {
         Frame {
             first: now,
             last: now,
-            needed: now,
+            passing: Passing::new(number, now),
             parts: BTreeMap::new(),
             total: None,
             blocks: BTreeMap::new(),
@@ -92,10 +93,10 @@ impl Frame {
     }
 
     /// A datagram of it came, before what it carries is taken; `again`: it was sent once more.
-    pub fn came(&mut self, now: Time, again: bool) {
+    pub fn came(&mut self, number: u64, now: Time, again: bool) {
         self.last = now;
         if !again && !self.is_whole() {
-            self.needed = now;
+            self.passing.came(number, now);
         }
     }
 
