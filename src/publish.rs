@@ -20,7 +20,7 @@ use crate::draft::{Draft, Part};
 use crate::exchange::{self, Pinging};
 use crate::flow::Flow;
 use crate::greet::printable;
-use crate::latest::{Hand, Latest};
+use crate::latest::Latest;
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Bye, Message};
@@ -31,22 +31,23 @@ use crate::stop::Stop;
 use crate::word::{self, Talk};
 
 use sent::Sent;
-use serving::{Lane, Serving};
+use serving::Lane;
+pub use serving::Serving;
 
 mod sent;
 mod serving;
 
 /// Where frames come from.
 pub trait Frames: Send {
-    /// The next one; none when there will be no more. Who gives up waiting loses nothing. Meanwhile a hand may take some.
-    fn next(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> impl Future<Output = Option<Draft>> + Send;
+    /// The next one; none when there will be no more. Who gives up waiting loses nothing. Meanwhile some may go by `hand`.
+    fn next(&mut self, hand: Option<Weak<Serving>>) -> impl Future<Output = Option<Draft>> + Send;
     /// Whether many others get the same.
     fn is_crowded(&self) -> bool;
 }
 
 impl Frames for Latest<Draft> {
-    async fn next(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> Option<Draft> {
-        self.next_by(hand).await
+    async fn next(&mut self, hand: Option<Weak<Serving>>) -> Option<Draft> {
+        self.next_by(hand.map(|hand| hand as _)).await
     }
 
     fn is_crowded(&self) -> bool {
@@ -155,7 +156,7 @@ async fn write(
     (path, talk): (&Path, Option<&Talk>),
 ) -> Result<End> {
     let Serving { peer, state, .. } = &**serving;
-    let hand: Weak<dyn Hand<Draft>> = Arc::downgrade(serving) as _;
+    let hand = Arc::downgrade(serving);
     let mut lane = serving.lane().await;
     let mut again: VecDeque<Draft> = with(held, |held| held.clone());
     let mut over = false;

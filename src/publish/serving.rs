@@ -11,6 +11,7 @@ use super::sent::Sent;
 use super::{State, with};
 use crate::clock;
 use crate::draft::Draft;
+use crate::frame::Frame;
 use crate::latest::{Grip, Hand};
 use crate::link::Tx;
 use crate::message::Message;
@@ -18,12 +19,12 @@ use crate::stats::Peer;
 
 pub struct Serving {
     lane: Mutex<Lane>,
-    pub peer: Arc<Peer>,
-    pub state: State,
+    pub(super) peer: Arc<Peer>,
+    pub(super) state: State,
 }
 
 /// What a link sends by, and has sent.
-pub struct Lane {
+pub(super) struct Lane {
     pub tx: Box<dyn Tx>,
     pub sent: Sent,
     /// The task waits for the next frame alone, and others may send it.
@@ -31,7 +32,7 @@ pub struct Lane {
 }
 
 impl Serving {
-    pub fn new(tx: Box<dyn Tx>, peer: &Arc<Peer>) -> Serving {
+    pub(super) fn new(tx: Box<dyn Tx>, peer: &Arc<Peer>) -> Serving {
         let state = State::new();
         with(&state.flow, |flow| flow.held(tx.holds()));
         let lane = Lane { tx, sent: Sent::default(), left: false };
@@ -39,14 +40,14 @@ impl Serving {
     }
 
     /// Takes the lane back from whoever has it; a send that was not completed goes on with a flush.
-    pub async fn lane(&self) -> MutexGuard<'_, Lane> {
+    pub(super) async fn lane(&self) -> MutexGuard<'_, Lane> {
         let mut lane = self.lane.lock().await;
         lane.left = false;
         lane
     }
 
     /// Whether the next frame may go as soon as it is there.
-    pub fn waits_for_nothing(&self) -> bool {
+    pub(super) fn waits_for_nothing(&self) -> bool {
         let now = clock::now();
         self.state.patient.load(Ordering::Relaxed)
             && with(&self.state.flow, |flow| flow.room(now))
@@ -54,7 +55,7 @@ impl Serving {
     }
 
     /// In a crowd the far side is heard in time for the frame after the next.
-    pub fn listen_if_due(&self) {
+    pub(super) fn listen_if_due(&self) {
         let patient = self.state.patient.load(Ordering::Relaxed); // who is not listens anyway
         if patient && !with(&self.state.flow, |flow| flow.room_for_next(clock::now())) {
             self.state.hurried.notify(usize::MAX);
@@ -76,6 +77,12 @@ impl Hand<Draft> for Serving {
         *left = false;
         self.state.changed.notify(usize::MAX);
         Grip::Enough
+    }
+}
+
+impl Hand<Frame> for Serving {
+    fn take(&self, frame: &Frame) -> Grip {
+        self.take(&Draft::from(frame.clone()))
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Weak;
 
 use crate::draft::Draft;
 use crate::frame::Frame;
-use crate::latest::{Hand, Latest};
+use crate::latest::Latest;
+use crate::publish::Serving;
 use crate::roles::library::Playback;
 use crate::units;
 use crate::word::At;
@@ -24,11 +25,11 @@ impl Playing {
         self.next_by(None).await
     }
 
-    /// The same, where a hand takes drafts as long as it can.
-    pub async fn next_by(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> Option<Draft> {
+    /// The same, where frames go by a hand as long as they can.
+    pub async fn next_by(&mut self, hand: Option<Weak<Serving>>) -> Option<Draft> {
         match self {
-            Playing::Drafts(drafts) => drafts.next_by(hand).await,
-            Playing::Whole(frames) => frames.next().await.map(Draft::from),
+            Playing::Drafts(drafts) => drafts.next_by(hand.map(|hand| hand as _)).await,
+            Playing::Whole(frames) => frames.next_by(hand.map(|hand| hand as _)).await.map(Draft::from),
             Playing::Video(video) => video.next().await.map(Draft::from),
         }
     }

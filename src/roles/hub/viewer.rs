@@ -16,11 +16,10 @@ use crate::clock::{self, Time};
 use crate::draft::Draft;
 use crate::fault;
 use crate::greet;
-use crate::latest::Hand;
 use crate::link::Link;
 use crate::message::{About, Hello, Message, Welcome};
 use crate::path::Path;
-use crate::publish::{End, Feed, Frames, publish};
+use crate::publish::{End, Feed, Frames, Serving, publish};
 use crate::roles::calls::{self, refuse};
 use crate::stats::Peer;
 use crate::stop::Stop;
@@ -126,7 +125,7 @@ impl<'a> Viewing<'a> {
 }
 
 impl Frames for Viewing<'_> {
-    async fn next(&mut self, hand: Option<Weak<dyn Hand<Draft>>>) -> Option<Draft> {
+    async fn next(&mut self, hand: Option<Weak<Serving>>) -> Option<Draft> {
         loop {
             // First, as behind a slow network there is always a frame at once.
             if self.watched.is_other_than(&self.wish) {
