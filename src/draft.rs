@@ -39,8 +39,6 @@ pub struct Pen {
     held: Option<(Arc<Fanout<Draft>>, Draft, usize)>,
     /// Of that: what a crowd gets with the rest, unless that takes long.
     lots: Vec<Lot>,
-    /// Readers that got it in place of a frame which they had not taken.
-    replaced: usize,
 }
 
 /// What can be known of a draft without keeping it.
@@ -176,7 +174,7 @@ impl Trace {
 impl Pen {
     fn new(shared: &Arc<Shared>) -> Pen {
         lock(&shared.state).pens += 1;
-        Pen { shared: shared.clone(), held: None, lots: Vec::new(), replaced: 0 }
+        Pen { shared: shared.clone(), held: None, lots: Vec::new() }
     }
 
     /// Gives readers the draft; a crowd gets it when there is something to do with it.
@@ -190,7 +188,7 @@ impl Pen {
 
     fn hand_out(&mut self) {
         if let Some((readers, draft, _)) = self.held.take() {
-            self.replaced = readers.put(draft);
+            readers.put(draft);
         }
     }
 
@@ -215,11 +213,10 @@ impl Pen {
         }
     }
 
-    /// Ends the frame; how many readers got it in place of one which they had not taken.
-    pub fn end(mut self, frame: Frame) -> usize {
+    /// Ends the frame.
+    pub fn end(mut self, frame: Frame) {
         self.shared.finish(Part::Ended(frame));
         self.hand_out();
-        self.replaced
     }
 }
 
@@ -250,6 +247,7 @@ impl Drop for Pen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latest::Latest;
     use crate::runs;
     use crate::segments::Coded;
     use bytes::Bytes;
@@ -316,8 +314,10 @@ mod tests {
             pen.give(&readers, draft);
             pen.add(lots(&[2]));
             assert!(early || latest[0].try_next().is_none());
-            assert_eq!(pen.end(frame()), count - 1, "all but one had not taken the first");
+            pen.end(frame());
             assert!(latest.iter_mut().all(|reader| reader.try_next().is_some_and(|draft| draft.has_ended())));
+            let missed: u64 = latest.iter_mut().map(Latest::missed).sum();
+            assert_eq!(missed, count as u64 - 1, "all but one had not taken the first");
         }
     }
 

@@ -108,13 +108,12 @@ impl<T: Clone> Fanout<T> {
         self.until(|readers| readers.iter().all(Writer::wanted)).await;
     }
 
-    /// Gives the value to every reader; those still busy get it in place of the one they had not taken. How many
-    /// values were replaced so.
-    pub fn put(&self, value: T) -> usize {
+    /// Gives the value to every reader; those still busy get it in place of the one they had not taken.
+    pub fn put(&self, value: T) {
         self.with(|readers| {
             self.kept.iter().for_each(|kept| *lock(kept) = Some(value.clone()));
             lock(&self.beside).iter().for_each(|beside| _ = beside.put(value.clone()));
-            readers.iter().filter(|reader| reader.put(value.clone()).is_some()).count()
+            readers.iter().for_each(|reader| _ = reader.put(value.clone()));
         })
     }
 
@@ -195,7 +194,8 @@ mod tests {
         let all = Fanout::new(true);
         let mut beside = all.beside();
         assert_eq!(all.readers(), 0);
-        assert_eq!((all.put(1), all.put(2)), (0, 0));
+        all.put(1);
+        all.put(2);
         block_on(all.until_settled());
         assert_eq!(beside.next_blocking(), Some(2));
         all.close();

@@ -40,6 +40,8 @@ struct State<T> {
     /// Takes values for it meanwhile.
     hand: Option<Weak<dyn Hand<T>>>,
     closed: bool,
+    /// Values that were replaced before they were read.
+    missed: u64,
 }
 
 /// What takes a value for a reader that waits, where it is put: in a crowd, to wake each costs more than what it does then.
@@ -72,7 +74,7 @@ pub fn latest<T>() -> (Writer<T>, Latest<T>) {
 
 /// A slot that rings `wanted` whenever its reader begins to wait, and when it leaves.
 pub fn latest_of<T>(wanted: Arc<Event>) -> (Writer<T>, Latest<T>) {
-    let state = Mutex::new(State { value: None, waiting: false, hand: None, closed: false });
+    let state = Mutex::new(State { value: None, waiting: false, hand: None, closed: false, missed: 0 });
     let slot = Arc::new(Slot { state, filled: Event::new(), wanted });
     (Writer { slot: slot.clone() }, Latest { slot })
 }
@@ -138,6 +140,11 @@ impl<T> Latest<T> {
         self.slot.lock().value.take()
     }
 
+    /// How many values were replaced before they were read, since this was last asked.
+    pub fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.slot.lock().missed)
+    }
+
     /// Whether the writer has left (a last value may still be there).
     pub fn is_closed(&self) -> bool {
         self.slot.lock().closed
@@ -160,6 +167,7 @@ impl<T> Writer<T> {
             }
         }
         let old = state.value.replace(value);
+        state.missed += u64::from(old.is_some());
         drop(state);
         self.slot.filled.notify(1);
         old
@@ -206,6 +214,7 @@ mod tests {
         assert_eq!(w.put(2), Some(1));
         assert_eq!(r.next_blocking(), Some(2));
         assert_eq!(r.try_next(), None);
+        assert_eq!((r.missed(), r.missed()), (1, 0));
     }
 
     #[test]

@@ -203,7 +203,7 @@ async fn read(
                     let merge::Begin { captured, error, .. } = begin;
                     let frame = Frame { captured, error, ..frame };
                     if frame.coded.head.form != Form::Whole || fine(&frame.coded.head, &frame.coded.bytes) {
-                        peer.link().slow += pen.end(frame) as u64;
+                        pen.end(frame);
                     }
                 }
                 let message = match into.out.is_every() {

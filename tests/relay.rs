@@ -127,15 +127,22 @@ fn two_sources_are_no_one_stream_and_that_is_told() {
 
 #[test]
 fn a_slow_peer_holds_up_neither_the_others_nor_the_relay() {
-    let (slow, to_slow) = receiver(&[]);
+    let (mut slow, to_slow) = receiver(&[]);
     let (mut fast, to_fast) = receiver(&[]);
-    let (_relay, to) = relay(&to_slow, &["--next", &to_fast]);
+    let (relay, to) = relay(&to_slow, &["--next", &to_fast]);
     let _send = vstream(&["send", "--from", "test?size=640x360&fps=60", "--to", &to]);
     fast.stats(|line| line["frames"].as_u64() > Some(30));
     slow.signal(Signal::STOP);
     let then = fast.stats(|_| true)["frames"].as_u64().unwrap();
     let line = fast.stats(|line| line["frames"].as_u64() > Some(then + 120));
     assert!(line["latency_ms"].as_f64() < Some(200.0), "{line}");
+    // What the slow one missed is told once.
+    slow.signal(Signal::CONT);
+    slow.stats(|line| line["fps"].as_f64() > Some(40.0));
+    relay.signal(Signal::TERM);
+    let totals = relay.end().totals();
+    let (frames, missed) = (totals["frames"].as_u64().unwrap(), totals["dropped"]["slow"].as_u64().unwrap());
+    assert!(missed > 60 && missed < frames, "{missed} of {frames}");
 }
 
 /// An address that nobody listens on any more.

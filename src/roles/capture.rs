@@ -158,7 +158,7 @@ impl Capture {
                     frames += 1;
                     let frame = Frame { epoch, seq, captured, error, coded };
                     match lock(&making).take() {
-                        Some(pen) => _ = pen.end(frame),
+                        Some(pen) => pen.end(frame),
                         None => _ = self.frames.put(frame.into()),
                     }
                     let now = clock::now();

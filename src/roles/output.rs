@@ -180,7 +180,11 @@ fn take(job: &Job, output: &mut Output, drafts: Latest<Draft>, every: &dyn Fn() 
     while let Some(frame) = queue.next(&mut decoder, decodes) {
         let newly = queue.playout.late() - late;
         late += newly;
-        job.board.whole().dropped.late += newly;
+        {
+            let dropped = &mut job.board.whole().dropped;
+            dropped.late += newly;
+            dropped.slow += queue.drafts.missed();
+        }
         match prepare(job, &mut decoder, decodes, &frame) {
             Ok(Prepared(frame, picture)) => {
                 count += scarce.put(&mut *output.sink, &frame, picture).context("it takes no more")?;

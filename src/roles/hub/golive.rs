@@ -119,7 +119,7 @@ async fn picture(
     let error = peer.link().round_trip.unwrap_or_default() / 2;
     let begin = Begin { epoch, seq, captured, error, head: coded.head.clone() };
     if let Some(pen) = feeder.begin(&begin, |_| true).await.pen {
-        _ = pen.end(Frame { epoch, seq, captured, error, coded });
+        pen.end(Frame { epoch, seq, captured, error, coded });
     }
     peer.link().meter.add(captured, bytes);
     Ok(number)
