@@ -1,6 +1,6 @@
 //! Who is in a room and what they say to each other. Pure: what is to be told to whom comes back, `now` goes in.
 //!
-//! What a guest may cost: `LINE` bytes a line, `BURST` lines at once and one a second after that, `keep` lines of history.
+//! What a guest may cost: `LINE` characters a line, `BURST` lines at once and one a second after that, `keep` lines of history.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub const LINE: usize = 500;
 /// Lines at once; then one for each `REFILL`.
 const BURST: f64 = 5.0;
 const REFILL: Duration = Duration::from_secs(1);
+/// Names that are muted at most; beyond them the first is forgotten.
+const MUTED: usize = 1000;
 
 const HELP: &str = "/msg NAME TEXT to one alone · /names who is here · /help this · the streamer: /kick NAME, /mute NAME, /unmute NAME";
 
@@ -23,6 +25,8 @@ pub struct Chat {
     history: VecDeque<Said>,
     keep: usize,
     entered: u64,
+    /// Who may say nothing, by name, the last first: who leaves and comes back has not got the word again.
+    muted: VecDeque<String>,
 }
 
 #[derive(Debug)]
@@ -30,7 +34,6 @@ struct Guest {
     id: u64,
     name: String,
     streams: bool,
-    muted: bool,
     /// Lines that it may say at once, when that was counted.
     lines: (f64, Time),
 }
@@ -46,7 +49,7 @@ pub enum Effect {
 
 impl Chat {
     pub fn new(keep: usize) -> Chat {
-        Chat { guests: Vec::new(), history: VecDeque::new(), keep, entered: 0 }
+        Chat { guests: Vec::new(), history: VecDeque::new(), keep, entered: 0, muted: VecDeque::new() }
     }
 
     /// Takes somebody in, under the name that was asked for or one of the hub's; its number. Errors: why not.
@@ -60,7 +63,7 @@ impl Chat {
         let told = format!("{name} {}", if streams { "streams" } else { "is here" });
         let mut effects = vec![Effect::To(id, Word::Entered { user: name.clone() })];
         effects.extend(self.history.iter().map(|said| Effect::To(id, Word::Said(said.clone()))));
-        self.guests.push(Guest { id, name, streams, muted: false, lines: (BURST, now) });
+        self.guests.push(Guest { id, name, streams, lines: (BURST, now) });
         if wanted.is_some() {
             effects.push(Effect::All(Word::Told { text: told }));
         }
@@ -88,7 +91,8 @@ impl Chat {
         if !guest.may(now) {
             return told("not so fast: one line a second".to_string());
         }
-        let (from, muted) = (guest.name.clone(), guest.muted);
+        let from = guest.name.clone();
+        let muted = !guest.streams && self.muted.iter().any(|name| same(name, &from));
         let Some(command) = text.strip_prefix('/') else {
             if muted {
                 return told("the streamer has muted you".to_string());
@@ -126,7 +130,7 @@ impl Chat {
         else {
             return told(format!("only the streamer may /{command}"));
         };
-        let Some(guest) = self.guests.iter_mut().find(|guest| same(&guest.name, whom.trim())) else {
+        let Some(guest) = self.guests.iter().find(|guest| same(&guest.name, whom.trim())) else {
             return told(format!("there is nobody of that name: {}", self.names()));
         };
         if guest.streams {
@@ -139,8 +143,15 @@ impl Chat {
                 vec![told, Effect::Out(guest.id, format!("{by} has put you out"))]
             }
             _ => {
-                guest.muted = command == "mute";
-                let state = if guest.muted { "muted" } else { "given the word back to" };
+                self.muted.retain(|muted| !same(muted, &name));
+                let state = match command {
+                    "mute" => {
+                        self.muted.truncate(MUTED - 1);
+                        self.muted.push_front(name.clone());
+                        "muted"
+                    }
+                    _ => "given the word back to",
+                };
                 vec![Effect::All(Word::Told { text: format!("{by} has {state} {name}") })]
             }
         }
@@ -205,10 +216,11 @@ fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// No control character, and none that turns the writing around or is not seen (Unicode: Cf).
+/// No control character, and none that turns the writing around or is not seen (Unicode: Cf, fillers, private use, tags).
 fn printable(c: char) -> bool {
     let format = matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{61C}');
-    !c.is_control() && !format && (c == ' ' || !c.is_whitespace())
+    let unseen = matches!(c, '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180E}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{E000}'..='\u{F8FF}' | '\u{E0000}'..);
+    !c.is_control() && !format && !unseen && (c == ' ' || !c.is_whitespace())
 }
 
 /// A guest's words as one line, bounded. What joins emoji is no name's, but harmless here.

@@ -191,6 +191,20 @@ fn prometheus_reads_each_streams_metrics() {
 }
 
 #[test]
+fn a_page_is_told_why_it_is_put_out() {
+    let (_hub, _send, at) = hub(&[]);
+    let refused = |page: &mut Page| word(page, |word| word["type"] == "refused")["reason"].to_string();
+    let mut live = page(&at, "name=desk&live=1");
+    word(&mut live, |word| word["type"] == "entered");
+    live.send(Message::binary(vec![7; 40])).unwrap();
+    assert!(refused(&mut live).contains("no picture"));
+    let mut viewer = page(&at, "name=talk&user=anna");
+    word(&mut viewer, |word| word["type"] == "entered");
+    viewer.send(Message::text("no word")).unwrap();
+    assert!(refused(&mut viewer).contains("cannot be read"));
+}
+
+#[test]
 fn a_page_gets_one_picture_at_a_time() {
     let (_hub, _send, at) = hub(&[]);
     let mut slow = page(&at, "name=talk&user=slow&rung=source");

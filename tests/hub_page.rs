@@ -100,6 +100,25 @@ fn a_page_goes_live_and_another_sees_it() {
 }
 
 #[test]
+fn a_page_that_is_live_goes_on_when_its_hub_comes_back() {
+    let (hub, to, page) = hub(&[]);
+    let at = page.trim_start_matches("http://").trim_end_matches('/').to_string();
+    let Some(mut streamer) = browser::open(&page, 1280, 900) else { return };
+    streamer.until("document.getElementById('status').textContent === 'connected'");
+    streamer.eval("document.getElementById('stream-name').value = 'desk'");
+    streamer.eval("document.getElementById('golive').requestSubmit()");
+    streamer.until("document.documentElement.dataset.sent > 5");
+    hub.signal(rustix::process::Signal::KILL);
+    streamer.until("document.getElementById('notice').textContent.includes('called again')");
+    let sent = streamer.eval("Number(document.documentElement.dataset.sent)").as_f64().unwrap();
+    let _again = vstream(&["hub", "--listen", &to, "--http", &at]);
+    streamer.until(&format!("document.documentElement.dataset.sent > {}", sent + 5.0));
+    streamer.until("document.getElementById('notice').hidden");
+    let mut recv = vstream(&["recv", "--from", &format!("{to}/desk"), "--stats", "json"]);
+    recv.stats(|line| line["frames"].as_u64() > Some(5));
+}
+
+#[test]
 fn a_hub_that_comes_back_has_its_viewers_again() {
     let (hub, to, page) = hub(&[]);
     let at = page.trim_start_matches("http://").trim_end_matches('/').to_string();

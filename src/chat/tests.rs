@@ -87,9 +87,15 @@ fn the_streamer_keeps_order_and_nobody_else() {
     assert_eq!(shown(&chat.say(ids[0], "/mute bob", at(0), 0)), ["*< anna has muted bob"]);
     assert!(shown(&chat.say(ids[1], "hey", at(0), 0))[0].contains("muted you"));
     assert!(shown(&chat.say(ids[1], "/msg cleo hey", at(0), 0))[0].contains("muted you"));
+    // Nor when he comes back.
+    chat.leave(ids[1]);
+    let again = chat.enter(Some("Bob"), false, at(0)).unwrap().0;
+    assert!(shown(&chat.say(again, "hey", at(0), 0))[0].contains("muted you"));
+    chat.leave(again);
+    let (back, _) = chat.enter(Some("bob"), false, at(0)).unwrap();
     chat.say(ids[0], "/unmute bob", at(0), 0);
-    assert_eq!(shown(&chat.say(ids[1], "hey", at(0), 0)), ["*< bob: hey"]);
-    assert_eq!(shown(&chat.say(ids[0], "/kick bob", at(0), 0))[1], "1! anna has put you out");
+    assert_eq!(shown(&chat.say(back, "hey", at(0), 0)), ["*< bob: hey"]);
+    assert_eq!(shown(&chat.say(ids[0], "/kick bob", at(0), 0))[1], "4! anna has put you out");
     assert!(shown(&chat.say(ids[0], "/kick anna", at(0), 0))[0].contains("for viewers"));
 }
 

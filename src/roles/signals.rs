@@ -46,7 +46,9 @@ pub fn read(stop: &Stop, typed: &Typed) {
     std::thread::spawn(move || {
         let stdin = std::io::stdin().lock();
         let terminal = stdin.is_terminal();
-        for line in stdin.lines().map_while(Result::ok) {
+        for line in stdin.split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line); // whatever a pipe says, what follows is heard
+            let line = line.trim_end_matches('\r').to_string();
             if terminal && ["q", "quit"].contains(&&*line.trim().to_ascii_lowercase()) {
                 say.say();
             } else if let Some(act) = &*lock(&typed) {

@@ -1,13 +1,13 @@
 // Going live: this device's camera or screen, as JPEGs, one on its way at a time.
 
-import { address } from "/room.js";
+import { AGAIN, address } from "/room.js";
 
 const HEIGHTS = { "1080p": 1080, "720p": 720, "480p": 480, "360p": 360 };
 const FPS = 30;
 const QUALITY = 0.8;
 
 export class Sending {
-  /** Asks for the device and streams as `name`. `on`: word(word), sent(picture), over(why or null). */
+  /** Asks for the device and streams as `name`. `on`: word(word), sent(picture), notice(text or null), gone(), over(why or null). */
   static async begin(video, { name, user, device, size }, on) {
     const height = HEIGHTS[size];
     const wanted = { video: { height: { ideal: height }, frameRate: { ideal: FPS } }, audio: false };
@@ -23,21 +23,42 @@ export class Sending {
     media.getVideoTracks()[0].onended = () => this.end(null);
     this.canvas = document.createElement("canvas");
     this.seq = 0;
-    this.busy = true; // until the hub has let us in
-    const query = new URLSearchParams({ name, live: 1 });
-    if (user) query.set("user", user);
-    this.socket = new WebSocket(address(query));
-    this.socket.onmessage = ({ data }) => this.hear(JSON.parse(data));
-    this.socket.onclose = () => this.end("The hub has closed the connection.");
+    this.query = new URLSearchParams({ name, live: 1 });
+    if (user) this.query.set("user", user);
+    this.tries = 0;
+    this.been = false; // live, once
+    this.call();
     // A hidden page gets no frames for its video element, but timers once a second.
     this.timer = setInterval(() => this.frame(), 1000 / FPS);
   }
 
+  call() {
+    this.busy = true; // until the hub has let us in
+    this.socket = new WebSocket(address(this.query));
+    this.socket.onmessage = ({ data }) => this.hear(JSON.parse(data));
+    this.socket.onclose = () => this.closed();
+  }
+
   hear(word) {
     if (word.type === "refused") return this.end(word.reason);
-    if (word.type === "entered") this.busy = false;
-    if (word.shown !== undefined) this.busy = false;
-    else this.on.word(word);
+    if (word.shown !== undefined) return (this.busy = false);
+    if (word.type === "entered") {
+      this.busy = false;
+      this.been = true;
+      this.tries = 0;
+      this.on.notice(null);
+    }
+    this.on.word(word);
+  }
+
+  /** A hub that dies while we are live may come back; the camera stays on meanwhile, and what it sees is seen here. */
+  closed() {
+    if (this.ended) return;
+    if (!this.been) return this.end("The hub has closed the connection.");
+    this.busy = true;
+    this.on.gone();
+    this.on.notice("The hub does not answer. It is called again.");
+    this.again = setTimeout(() => this.call(), AGAIN[Math.min(this.tries++, AGAIN.length - 1)]);
   }
 
   frame() {
@@ -73,6 +94,7 @@ export class Sending {
     if (this.ended) return;
     this.ended = true;
     clearInterval(this.timer);
+    clearTimeout(this.again);
     this.media.getTracks().forEach((track) => track.stop());
     this.video.srcObject = null;
     this.video.hidden = true;

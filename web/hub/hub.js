@@ -50,7 +50,8 @@ function leaveHall() {
 
 const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 const clockTime = (seconds) => {
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
+  const all = Math.floor(seconds + 0.02); // a frame before a second it is that second, as in the player
+  const [h, m, s] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
   return `${h ? `${h}:${String(m).padStart(2, "0")}` : m}:${String(s).padStart(2, "0")}`;
 };
 
@@ -161,6 +162,7 @@ function show(name) {
   at("rung").replaceChildren();
   at("why").textContent = "";
   at("seek").hidden = true;
+  at("snapshot").hidden = false;
   at("snapshot").href = `/snapshot?name=${encodeURIComponent(name)}`;
   at("rung-label").hidden = false;
   status("", "connecting");
@@ -182,9 +184,9 @@ function back(why) {
   if (!hall) look();
 }
 
-/** The hub does not answer: what it last said holds no more. */
-function gone() {
-  status("bad", "the hub does not answer");
+/** The hub does not answer, or has no such stream any more: what it last said holds no more. */
+function gone(what) {
+  status(what ? "" : "bad", what ?? "the hub does not answer");
   at("about").textContent = "";
   leftOut(null);
 }
@@ -261,6 +263,7 @@ let seeking = false;
 
 function position({ position, duration, paused }) {
   at("seek").hidden = false;
+  at("snapshot").hidden = true; // everybody is somewhere else in a video
   const over = duration > 0 && position >= duration;
   at("play").textContent = paused || over ? "▶" : "⏸";
   at("play").setAttribute("aria-label", paused || over ? "play" : "pause");
@@ -316,7 +319,7 @@ at("golive").addEventListener("submit", async (event) => {
   };
   try {
     if (!navigator.mediaDevices) throw new Error(`browsers give camera and screen to pages of https alone: open ${encrypted}`);
-    sending = await Sending.begin(at("own"), settings, { word, sent, over });
+    sending = await Sending.begin(at("own"), settings, { word, sent, notice, gone, over });
   } catch (error) {
     at("refused").textContent = `Could not go live: ${error.message}`;
     return;
@@ -335,7 +338,7 @@ at("full").addEventListener("click", full);
 at("stage").addEventListener("dblclick", full);
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select, button, a")) return;
-  const acts = { f: full, p: () => at("snapshot").click(), " ": () => at("seek").hidden || at("play").click() };
+  const acts = { f: full, p: () => at("snapshot").hidden || at("snapshot").click(), " ": () => at("seek").hidden || at("play").click() };
   if (acts[event.key]) {
     event.preventDefault();
     acts[event.key]();
@@ -372,11 +375,21 @@ function tick() {
 }
 
 setInterval(tick, PERIOD);
-ask().catch(() => {});
+// While a page loads an answer takes long: some soon, of which the quickest counts.
+[0, 300, 600, 1000, 2000].forEach((ms) => setTimeout(() => ask().catch(() => {}), ms));
 setInterval(() => ask().catch(() => {}), 5000);
 
+/** The name after the `#`, which anybody may have written. */
+function named() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return location.hash.slice(1);
+  }
+}
+
 function follow() {
-  const name = decodeURIComponent(location.hash.slice(1));
+  const name = named();
   if (room?.name === name || sending) return;
   room?.end();
   room = null;

@@ -1,11 +1,11 @@
 // A room of the hub: its picture, one frame on its way at a time, so that a slow page gets newer frames, not later ones;
 // the words of its guests; what is seen of the network.
 
-const AGAIN = [500, 1000, 2000, 5000]; // ms until the hub is called again, while it does not answer
+export const AGAIN = [500, 1000, 2000, 5000]; // ms until the hub is called again, while it does not answer
 
 export class Room {
   /**
-   * Watches stream `name` as `user` on a canvas. `on`: shown(picture), word(word), notice(text or null), gone(), refused(why).
+   * Watches stream `name` as `user` on a canvas. `on`: shown(picture), word(word), notice(text or null), gone(what is so now), refused(why).
    */
   constructor(canvas, name, user, rung, on) {
     Object.assign(this, { canvas, name, user, rung, on });
@@ -32,11 +32,13 @@ export class Room {
       // were gone; but not if it has sent us off. Everything else is for the user to mend.
       if (this.waiting) this.notice("The stream is over. It goes on here when somebody streams again.");
       else if (this.been && !this.sentOff) this.notice(`Waiting: ${word.reason}`);
-      else this.end(word.reason);
+      else return this.end(word.reason);
+      this.on.gone("no streamer");
     } else if (word.type === "out") {
       this.end(word.why);
     } else if (word.type === "over") {
       this.waiting = true;
+      this.on.gone("no streamer");
     } else {
       if (word.type === "entered") {
         this.tries = 0;
@@ -85,7 +87,7 @@ export class Room {
     // A hub that says good bye means us, unless it does not answer then: it was stopped.
     if (this.inside || !this.answered) this.sentOff = this.inside && wasClean;
     if (!this.waiting && (this.inside || !this.answered)) {
-      this.on.gone();
+      this.on.gone(null);
       this.notice("The hub does not answer. It is called again.");
     }
     const wait = this.waiting ? 2000 : AGAIN[Math.min(this.tries++, AGAIN.length - 1)];

@@ -54,8 +54,15 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let (taken, answers) = async_channel::bounded(1);
     let ended =
         or(or(take(room, (&upstream.merge, &guest), &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers)), async {
-            or(guest.leave.heard(), seat.holder.leave.heard()).await;
-            bail!("it was put out")
+            let ends = async {
+                guest.leave.heard().await; // it may come back when the hub does
+                Ok(())
+            };
+            let taken = async {
+                seat.holder.leave.heard().await;
+                bail!("another streams {} in its place", room.name)
+            };
+            or(ends, taken).await
         })
         .await;
     // One whose connection broke may come back; one that was put out has no say in what becomes of the stream.

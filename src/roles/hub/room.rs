@@ -100,8 +100,8 @@ impl Guest {
     }
 
     /// Sends it off: whoever then calls again is refused with the reason.
-    pub fn send_off(&self, text: String) {
-        self.tell(Word::Told { text });
+    pub fn send_off(&self, why: String) {
+        self.tell(Word::Out { why });
         self.leave.say();
     }
 

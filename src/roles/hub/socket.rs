@@ -105,19 +105,26 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
 
 /// Tells a page why it is not served.
 pub async fn refuse(socket: &mut Socket, why: String) {
-    let word = json!({ "type": "refused", "reason": why });
-    _ = socket.send(Message::text(word.to_string())).await; // it may be gone already
+    _ = socket.send(refused(&why)).await; // it may be gone already
     _ = socket.close(None).await;
 }
 
-/// Says good bye, if there is somebody to hear it, and takes what the page still says: with that unread the connection would
-/// break off, and the page take it for a hub that died.
+fn refused(why: &str) -> Message {
+    Message::text(json!({ "type": "refused", "reason": why }).to_string())
+}
+
+/// Says good bye, if there is somebody to hear it, and why, and takes what the page still says: with that unread the connection
+/// would break off, and the page take it for a hub that died.
 pub async fn farewell((tx, rx): (&mut Tx, &mut Rx), name: &str, ended: Result<()>) {
-    match ended {
-        Ok(()) => log::info!("{name} (browser) has gone"),
-        Err(error) => log::info!("{name} (browser) is gone: {}", fault::line(&error)),
+    let why = ended.err().map(|error| fault::line(&error));
+    match &why {
+        None => log::info!("{name} (browser) has gone"),
+        Some(why) => log::info!("{name} (browser) is gone: {why}"),
     }
     let closing = async {
+        if let Some(why) = why {
+            _ = tx.send(refused(&why)).await;
+        }
         _ = tx.close(None).await; // it may be gone already
         while let Some(Ok(_)) = rx.next().await {}
     };

@@ -37,6 +37,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, link: Link, hello: Hello, keyed:
             return false;
         }
     };
+    log::info!("{} streams {} as {}", link.peer, room.name, guest.name);
     let (talk, words) = guest.talk(user.is_some());
     let receiving = upstream.receive(link, room.name.clone(), hello.stream, &seat, talk.as_ref());
     // A hub that is stopped ends no streams: their viewers call it again.

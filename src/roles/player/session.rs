@@ -11,6 +11,7 @@ use smol::future::or;
 use super::memory::Memory;
 use super::poster::{Asking, Poster};
 use super::view::{Place, View, making};
+use crate::clock;
 use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
 use crate::greet::printable;
@@ -159,10 +160,10 @@ impl Session {
                         }
                         _ => continue,
                     }
+                    // A hub takes who says nothing for dead: there is a word, or a ping, for each of its own.
                     let ask = asking.next(lock(&self.view).hall.as_ref());
-                    if let Some(ask) = ask
-                        && link.tx.send(Message::Word(ask)).await.is_err()
-                    {
+                    let answer = ask.map_or_else(|| Message::Ping(clock::now()), Message::Word);
+                    if link.tx.send(answer).await.is_err() {
                         break;
                     }
                 }

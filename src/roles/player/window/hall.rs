@@ -103,9 +103,9 @@ fn length(video: &Video) -> String {
     besides.map_or(there.clone(), |besides| format!("{there} · {besides}"))
 }
 
-/// 1:02:03, or 2:03.
+/// 1:02:03, or 2:03. A frame before a second it is that second: the last one of a video is shown so long, too.
 pub fn clock(seconds: f64) -> String {
-    let all = seconds.clamp(0.0, 1e8) as u64;
+    let all = (seconds + 0.02).clamp(0.0, 1e8) as u64;
     match (all / 3600, all / 60 % 60, all % 60) {
         (0, m, s) => format!("{m}:{s:02}"),
         (h, m, s) => format!("{h}:{m:02}:{s:02}"),

@@ -5,8 +5,8 @@ use super::super::view::{Place, View, making};
 use super::hall::clock;
 use super::{Face, chat, figures, style};
 use crate::devices::window::controls::egui::{
-    Align, CentralPanel, CursorIcon, Event, Frame, Key, Label, Layout, Margin, Modifiers, Panel, Rect, RichText,
-    ScrollArea, Slider, Ui,
+    Align, CentralPanel, CursorIcon, Event, Frame, Key, Label, Layout, Margin, Modifiers, Panel, Rect, Response,
+    RichText, ScrollArea, Slider, Ui,
 };
 use crate::greet::printable;
 use crate::word::{At, Word};
@@ -123,7 +123,11 @@ impl Face {
                 ui.add(Slider::new(&mut to, 0.0..=at.duration.clamp(0.1, 1e8)).show_value(false).trailing_fill(true));
             style::focus_ring(ui, &slider);
             self.seek = Some(slider.id);
-            if let Some(to) = keyed.or(slider.changed().then_some(to)) {
+            let tapped = tapped(ui, &slider).map(|part| part * at.duration);
+            if tapped.is_some() || slider.drag_started() {
+                slider.request_focus(); // its keys follow
+            }
+            if let Some(to) = keyed.or(tapped).or(slider.changed().then_some(to)) {
                 self.order(Order::Tell(Word::Seek { to: to.clamp(0.0, (at.duration - LAST).max(0.0)) }));
             }
             ui.label(style::quiet(end));
@@ -173,6 +177,15 @@ impl Face {
             self.play(at);
         }
     }
+}
+
+/// Where a bar was pressed so briefly that this was no drag for it: the part of its length.
+fn tapped(ui: &Ui, bar: &Response) -> Option<f64> {
+    let tap = ui.input(|input| input.pointer.primary_clicked().then(|| input.pointer.interact_pos())).flatten()?;
+    let handle = bar.rect.height() / 2.5; // as egui has it: the bar ends where the handle's middle does
+    let part = (tap.x - bar.rect.left() - handle) / (bar.rect.width() - 2.0 * handle);
+    let on_it = bar.rect.contains(tap) && !bar.is_pointer_button_down_on() && !bar.drag_stopped();
+    on_it.then(|| f64::from(part.clamp(0.0, 1.0)))
 }
 
 /// Where the keys lead in a video.
