@@ -226,7 +226,7 @@ fn who_comes_before_the_first_picture_is_told_when_it_is_lower() {
     drop(silent);
     let _send = send(&format!("{to}/talk"), &["--size", "320x180"]);
     early.hears(
-        |word| matches!(word, Word::Rung { rung, why, .. } if rung == "source" && why == "there is no 480p of it"),
+        |word| matches!(word, Word::Rung { rung, why, .. } if rung == "source" && why == "the source is no larger than 480p"),
     );
 }
 

@@ -67,7 +67,11 @@ impl State {
 /// Why something else plays than is wanted, if it is that. A source is the best that there is.
 fn lacking(room: &Room, wanted: &str, plays: &str) -> String {
     let there = [plays, SOURCE, ""].contains(&wanted) || room.rungs().iter().any(|rung| rung == wanted);
-    if there { String::new() } else { format!("there is no {wanted} of it") }
+    match there {
+        true => String::new(),
+        false if plays == SOURCE => format!("the source is no larger than {wanted}"),
+        false => format!("there is no {wanted} of it"),
+    }
 }
 
 impl Watched {
