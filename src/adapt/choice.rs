@@ -15,6 +15,10 @@ const UP_MOST: Duration = Duration::from_secs(60);
 const MISTAKE: Duration = Duration::from_secs(20);
 /// A higher rung must fit with so much to spare: rates of what is not sent yet are estimates.
 const SPARE: f64 = 1.3;
+/// Nor is it taken that costs more times as much as this one, as small frames show little of a network; its own frames, after
+/// `CLIMB`, show whether there is more.
+const AT_ONCE: f64 = 6.0;
+const CLIMB: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Choice {
@@ -24,11 +28,13 @@ pub struct Choice {
     low: Option<Time>,
     high: Option<Time>,
     up: Duration,
+    /// The last step up was less than the network seemed to take.
+    climbs: bool,
 }
 
 impl Default for Choice {
     fn default() -> Choice {
-        Choice { since: None, low: None, high: None, up: UP }
+        Choice { since: None, low: None, high: None, up: UP, climbs: false }
     }
 }
 
@@ -44,13 +50,22 @@ impl Choice {
         let (below, above) = (fits(1.0) < at, fits(SPARE) > at);
         self.low = below.then(|| self.low.unwrap_or(now));
         self.high = above.then(|| self.high.unwrap_or(now));
+        self.climbs &= above;
         let lasts = |since: Option<Time>, long: Duration| since.is_some_and(|since| now.since(since) >= long);
         if lasts(self.low, DOWN) {
             let mistake = self.since.is_some_and(|(since, up)| up && now.since(since) < MISTAKE);
             self.up = if mistake { (self.up * 4).min(UP_MOST) } else { self.up };
+            self.climbs = false;
             return Some(self.go(now, fits(1.0), false));
         }
-        lasts(self.high, self.up).then(|| self.go(now, fits(SPARE), true))
+        let up = if self.climbs { CLIMB } else { self.up };
+        if !lasts(self.high, up) {
+            return None;
+        }
+        let bound = costs.get(at)? * AT_ONCE;
+        let to = costs.iter().rposition(|cost| *cost <= bound).unwrap_or(0).max(at + 1).min(fits(SPARE));
+        self.climbs = to < fits(SPARE);
+        Some(self.go(now, to, true))
     }
 
     fn go(&mut self, now: Time, at: usize, up: bool) -> usize {
@@ -83,7 +98,14 @@ mod tests {
     #[test]
     fn down_within_a_second_and_up_within_five() {
         let steps = |t: f64, _| if (10.0..30.0).contains(&t) { 2e6 } else { 20e6 };
-        assert_eq!(places(3, 60, steps), [(10.75, 1), (34.0, 3)]);
+        assert_eq!(places(3, 60, steps), [(10.75, 1), (34.0, 2), (35.25, 3)]);
+    }
+
+    #[test]
+    fn what_is_only_thought_is_tried_step_by_step() {
+        // Small frames let it seem ever wider, until larger ones show how it is.
+        let seems = |t: f64, at: usize| if at > 1 { 6e6 } else { 1e6 * 2f64.powf(t) };
+        assert_eq!(places(0, 60, seems), [(5.0, 1), (6.25, 2)]);
     }
 
     #[test]

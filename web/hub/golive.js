@@ -8,14 +8,14 @@ const QUALITY = 0.8;
 
 export class Sending {
   /** Asks for the device and streams as `name`. `on`: word(word), sent(picture), notice(text or null), gone(), over(why or null). */
-  static async begin(video, { name, user, device, size }, on) {
+  static async begin(video, { name, user, device, size, takeOver }, on) {
     const height = HEIGHTS[size];
     const wanted = { video: { height: { ideal: height }, frameRate: { ideal: FPS } }, audio: false };
     const media = device === "screen" ? navigator.mediaDevices.getDisplayMedia(wanted) : navigator.mediaDevices.getUserMedia(wanted);
-    return new Sending(video, await media, { name, user, height }, on);
+    return new Sending(video, await media, { name, user, height, takeOver }, on);
   }
 
-  constructor(video, media, { name, user, height }, on) {
+  constructor(video, media, { name, user, height, takeOver }, on) {
     Object.assign(this, { video, media, height, on });
     video.srcObject = media;
     video.hidden = false;
@@ -25,6 +25,7 @@ export class Sending {
     this.seq = 0;
     this.query = new URLSearchParams({ name, live: 1 });
     if (user) this.query.set("user", user);
+    if (takeOver) this.query.set("take_over", 1);
     this.tries = 0;
     this.been = false; // live, once
     this.call();
@@ -46,6 +47,7 @@ export class Sending {
       this.busy = false;
       this.been = true;
       this.tries = 0;
+      this.query.delete("take_over"); // once: who takes our place keeps it
       this.on.notice(null);
     }
     this.on.word(word);

@@ -306,7 +306,7 @@ at("leave").addEventListener("click", () => back());
 
 at("golive").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const settings = { name: at("stream-name").value, user: at("user").value.trim(), device: at("device").value, size: at("live-size").value };
+  const settings = { name: at("stream-name").value, user: at("user").value.trim(), device: at("device").value, size: at("live-size").value, takeOver: at("take-over").checked };
   const sent = ({ bytes, width, height }) => {
     painted.count += 1;
     painted.bytes += bytes;
