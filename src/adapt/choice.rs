@@ -8,7 +8,7 @@ use crate::clock::Time;
 /// A queue that passes by itself is no reason to change.
 const DOWN: Duration = Duration::from_millis(700);
 /// A rate that holds for so long is no burst.
-const UP: Duration = Duration::from_secs(4);
+const UP: Duration = Duration::from_millis(3500);
 /// At most once a minute back and forth.
 const UP_MOST: Duration = Duration::from_secs(60);
 /// A rung that lasts for less was a mistake.
@@ -98,14 +98,14 @@ mod tests {
     #[test]
     fn down_within_a_second_and_up_within_five() {
         let steps = |t: f64, _| if (10.0..30.0).contains(&t) { 2e6 } else { 20e6 };
-        assert_eq!(places(3, 60, steps), [(10.75, 1), (34.0, 2), (35.25, 3)]);
+        assert_eq!(places(3, 60, steps), [(10.75, 1), (33.5, 2), (34.75, 3)]);
     }
 
     #[test]
     fn what_is_only_thought_is_tried_step_by_step() {
         // Small frames let it seem ever wider, until larger ones show how it is.
         let seems = |t: f64, at: usize| if at > 1 { 6e6 } else { 1e6 * 2f64.powf(t) };
-        assert_eq!(places(0, 60, seems), [(5.0, 1), (6.25, 2)]);
+        assert_eq!(places(0, 60, seems), [(4.5, 1), (5.75, 2)]);
     }
 
     #[test]
