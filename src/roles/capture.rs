@@ -159,7 +159,7 @@ impl Capture {
                     let frame = Frame { epoch, seq, captured, error, coded };
                     match lock(&making).take() {
                         Some(pen) => pen.end(frame),
-                        None => _ = self.frames.put(frame.into()),
+                        None => self.frames.put(frame.into()),
                     }
                     let now = clock::now();
                     let mut whole = self.job.board.whole();

@@ -103,7 +103,7 @@ fn decode(mut frames: Latest<Frame>, out: &Fanout<Decoded>) {
     let mut decoder = Decoder::default();
     while let Some(frame) = next_wanted(&mut frames, out) {
         match decoder.decode(&frame) {
-            Ok(decoded) => _ = out.put(Decoded(frame, decoded.picture)),
+            Ok(decoded) => out.put(Decoded(frame, decoded.picture)),
             Err(error) => {
                 if let Some(n) = trouble.again(clock::now()) {
                     log::warn!("{n} frames could not be decoded to be scaled: {}", fault::line(&error));
@@ -118,7 +118,7 @@ fn scale(size: Size, mut frames: Latest<Decoded>, out: &Fanout<Frame>) {
     let mut scaler = Scaler::new(size);
     while let Some(Decoded(frame, picture)) = next_wanted(&mut frames, out) {
         match scaler.fitted(&frame, picture) {
-            Ok(frame) => _ = out.put(frame),
+            Ok(frame) => out.put(frame),
             Err(error) => {
                 if let Some(n) = trouble.again(clock::now()) {
                     log::warn!("{n} frames could not be scaled to {}x{}: {}", size.0, size.1, fault::line(&error));
