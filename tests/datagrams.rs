@@ -2,10 +2,9 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::rig::{HERE, Rig, address, rig};
+use common::rig::{FRAME, HERE, Rig, address, film, rig};
 use proptest::prelude::*;
 use vstream::adapt::{Burst, Rate};
 use vstream::clock::Time;
@@ -13,33 +12,6 @@ use vstream::datagrams::connection::Heard;
 use vstream::flow::Flow;
 use vstream::link::{Crossing, Repaired};
 use vstream::message::{Begin, Bye, Message, Report};
-
-const FRAME: Duration = Duration::from_micros(33_333);
-
-/// A film: 600 tiles of 200 bytes a frame, 120 kB. Gives the rig, and the share of frames that were whole in time.
-fn film(network: &str, latency: Duration, count: u64, in_time: Duration) -> (Rig, f64) {
-    let mut rig = rig(network, latency, 7);
-    rig.greet(false);
-    let places: Vec<usize> = (0..600).collect();
-    let mut begun = BTreeMap::new();
-    for number in 0..count {
-        begun.insert(number, rig.now);
-        rig.frame(number, &places, 200, 600);
-        let next = rig.now + FRAME;
-        rig.run(next);
-    }
-    let end = rig.now + Duration::from_secs(1);
-    rig.run(end);
-    let frames = rig.frames();
-    let whole = |number: &u64| {
-        frames.get(number).is_some_and(|(at, came)| {
-            let own = came.iter().filter(|(_, version)| version == number).count();
-            own == 600 && at.since(begun[number]) <= in_time
-        })
-    };
-    let good = (0..count).filter(whole).count();
-    (rig, good as f64 / count as f64)
-}
 
 fn overhead(rig: &Rig, count: u64) -> f64 {
     rig.sent_bytes as f64 / (count as f64 * 600.0 * 200.0) - 1.0

@@ -169,3 +169,30 @@ impl Rig {
 pub fn tile(place: usize, version: u64, size: usize) -> Vec<u8> {
     (0..size).map(|i| (place * 31 + version as usize * 7 + i) as u8).collect()
 }
+
+pub const FRAME: Duration = Duration::from_micros(33_333);
+
+/// A film: 600 tiles of 200 bytes a frame, 120 kB. Gives the rig, and the share of frames that were whole in time.
+pub fn film(network: &str, latency: Duration, count: u64, in_time: Duration) -> (Rig, f64) {
+    let mut rig = rig(network, latency, 7);
+    rig.greet(false);
+    let places: Vec<usize> = (0..600).collect();
+    let mut begun = BTreeMap::new();
+    for number in 0..count {
+        begun.insert(number, rig.now);
+        rig.frame(number, &places, 200, 600);
+        let next = rig.now + FRAME;
+        rig.run(next);
+    }
+    let end = rig.now + Duration::from_secs(1);
+    rig.run(end);
+    let frames = rig.frames();
+    let whole = |number: &u64| {
+        frames.get(number).is_some_and(|(at, came)| {
+            let own = came.iter().filter(|(_, version)| version == number).count();
+            own == 600 && at.since(begun[number]) <= in_time
+        })
+    };
+    let good = (0..count).filter(whole).count();
+    (rig, good as f64 / count as f64)
+}
