@@ -9,6 +9,7 @@ use std::process::Command;
 
 use common::{Vstream, have, output, prometheus, vstream};
 use serde_json::{Value, json};
+use tungstenite::client::IntoClientRequest;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Message, WebSocket};
 
@@ -202,6 +203,26 @@ fn a_page_is_told_why_it_is_put_out() {
     word(&mut viewer, |word| word["type"] == "entered");
     viewer.send(Message::text("no word")).unwrap();
     assert!(refused(&mut viewer).contains("cannot be read"));
+}
+
+#[test]
+fn a_page_takes_over_where_there_is_a_key_and_the_other_is_told() {
+    let mut hub = vstream(&["hub", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--key", "of the house"]);
+    let line = hub.says("serving http://");
+    let at = line.split("http://").nth(1).unwrap().trim_end_matches('/');
+    let live = |query: &str| {
+        let mut request = format!("ws://{at}/ws?name=desk&live=1{query}").into_client_request().unwrap();
+        request.headers_mut().insert("Authorization", "Bearer of the house".parse().unwrap());
+        tungstenite::connect(request).unwrap().0
+    };
+    let mut first = live("&user=anna");
+    word(&mut first, |word| word["type"] == "entered");
+    let held = word(&mut live("&user=bob"), |word| word["type"] == "refused");
+    assert!(held["reason"].as_str().is_some_and(|why| why.contains("anna streams desk already")), "{held}");
+    let mut second = live("&user=bob&take_over=1");
+    word(&mut second, |word| word["type"] == "entered");
+    let told = word(&mut first, |word| word["type"] == "refused");
+    assert!(told["reason"].as_str().is_some_and(|why| why.contains("another streams desk")), "{told}");
 }
 
 #[test]
