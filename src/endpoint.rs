@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
@@ -49,6 +50,11 @@ impl Endpoint {
     /// Every interface, on the default port.
     pub fn any() -> Endpoint {
         Endpoint::parse("").expect("an empty address is every interface on the default port")
+    }
+
+    /// Whether it is every interface's to listen on: without a host, or by an address that says so.
+    pub fn is_everywhere(&self) -> bool {
+        self.host.is_empty() || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
 
     pub fn name(&self) -> &str {
@@ -127,6 +133,15 @@ mod tests {
 
     fn shown(text: &str) -> String {
         Endpoint::parse(text).map_or_else(|e| format!("error: {e}"), |e| e.to_string())
+    }
+
+    #[test]
+    fn every_interface_is_known_whatever_it_is_called() {
+        for (text, everywhere) in
+            [("", true), ("0.0.0.0", true), ("[::]:7", true), ("[::1]", false), ("localhost", false)]
+        {
+            assert_eq!(Endpoint::parse(text).unwrap().is_everywhere(), everywhere, "{text}");
+        }
     }
 
     #[test]

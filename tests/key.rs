@@ -90,8 +90,10 @@ fn keys_that_are_none_are_usage_errors() {
 
 #[test]
 fn the_warning_goes_with_a_key() {
-    for (args, warned) in [(&[][..], 1), (&["--key", KEY][..], 0)] {
-        let mut recv = vstream(&[&["recv", "--listen", ":0", "--stats", "json"], args].concat());
+    let warned = [(":0", &[][..], 1), ("0.0.0.0:0", &[], 1), (":0", &["--key", KEY], 0), ("127.0.0.1:0", &[], 0)];
+    for (on, args, warned) in warned {
+        let mut recv = vstream(&[&["recv", "--listen", on, "--stats", "json"], args].concat());
+        assert!(!recv.listening().contains("0.0.0.0"), "nobody can call that");
         recv.stats(|_| true);
         recv.signal(rustix::process::Signal::INT);
         let said = recv.end().ended_with(0).text();

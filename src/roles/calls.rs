@@ -125,7 +125,7 @@ pub async fn listen(job: &Job, on: &Endpoint) -> Result<Box<dyn Listener>> {
     let listener = transport(on)?.listen(on).await?;
     let local = listener.local();
     log::info!("listening on {local}");
-    if on.host.is_empty() && on.key.is_none() {
+    if on.is_everywhere() && on.key.is_none() {
         log::warn!("no key is set: whoever reaches port {} of this machine is served", local.port);
     }
     let mut whole = job.board.whole();

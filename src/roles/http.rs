@@ -1,6 +1,6 @@
 //! `--http`: where a role serves its page and its figures, and who besides its own pages may ask.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -82,11 +82,7 @@ pub async fn open(on: &Endpoint, cert: &CertArgs) -> Result<Door> {
         }
         Ok(pin) => pin.filter(|_| !alone),
     };
-    let host = match on.host.parse() {
-        Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => socket::own_address(),
-        _ if on.host.is_empty() => socket::own_address(),
-        _ => on.host.clone(),
-    };
+    let host = if on.is_everywhere() { socket::own_address() } else { on.host.clone() };
     let url = format!("{}/", Endpoint { host, port: local.port(), ..on.clone() });
     Ok(Door { listener, url, tls, pin })
 }

@@ -162,7 +162,7 @@ impl Relay {
 
     fn joined(&self, args: &RelayArgs, to: &Endpoint, local: Endpoint) -> Joined {
         // On every interface it is reached by the address that its calls come from.
-        let everywhere = args.listen.as_ref().is_none_or(|on| on.host.is_empty());
+        let everywhere = args.listen.as_ref().is_none_or(Endpoint::is_everywhere);
         Joined {
             job: self.job.clone(),
             upstream: self.upstream.clone(),

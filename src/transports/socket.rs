@@ -48,7 +48,7 @@ pub async fn listen(on: &Endpoint) -> Result<(Async<TcpListener>, Endpoint)> {
     let socket = bind(on).await.with_context(|| format!("could not listen on {on}"))?;
     let socket = Async::new(socket)?;
     let port = socket.get_ref().local_addr()?.port();
-    let host = if on.host.is_empty() { own_address() } else { on.host.clone() };
+    let host = if on.is_everywhere() { own_address() } else { on.host.clone() };
     Ok((socket, Endpoint { host, port, ..on.clone() }))
 }
 
