@@ -82,8 +82,7 @@ pub async fn open(on: &Endpoint, cert: &CertArgs) -> Result<Door> {
         }
         Ok(pin) => pin.filter(|_| !alone),
     };
-    let host = if on.is_everywhere() { socket::own_address() } else { on.host.clone() };
-    let url = format!("{}/", Endpoint { host, port: local.port(), ..on.clone() });
+    let url = format!("{}/", Endpoint { host: socket::reached_at(on), port: local.port(), ..on.clone() });
     Ok(Door { listener, url, tls, pin })
 }
 

@@ -48,8 +48,7 @@ pub async fn listen(on: &Endpoint) -> Result<(Async<TcpListener>, Endpoint)> {
     let socket = bind(on).await.with_context(|| format!("could not listen on {on}"))?;
     let socket = Async::new(socket)?;
     let port = socket.get_ref().local_addr()?.port();
-    let host = if on.is_everywhere() { own_address() } else { on.host.clone() };
-    Ok((socket, Endpoint { host, port, ..on.clone() }))
+    Ok((socket, Endpoint { host: reached_at(on), port, ..on.clone() }))
 }
 
 /// A connection as a stream of bytes that sends at once, and its far end's address.
@@ -83,6 +82,11 @@ fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// The host by which peers reach what listens there.
+pub fn reached_at(on: &Endpoint) -> String {
+    if on.is_everywhere() { own_address() } else { on.host.clone() }
 }
 
 /// The address of this machine on the interface that leads out: what a peer can dial. Nothing is sent; the kernel only

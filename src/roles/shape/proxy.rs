@@ -1,6 +1,5 @@
 //! One proxy: where it listens, whom it calls, what it does to what passes. Changes hold at once for live connections.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -232,8 +231,5 @@ fn local(asked: &Endpoint, bound: std::net::SocketAddr) -> Endpoint {
 
 /// What a peer can dial: this machine's own address where every interface is listened on.
 fn dialled(on: &Endpoint) -> String {
-    match on.host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => shown(&socket::own_address(), on.port),
-        _ => shown(&on.host, on.port),
-    }
+    shown(&socket::reached_at(on), on.port)
 }

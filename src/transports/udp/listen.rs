@@ -65,8 +65,7 @@ struct Guests {
 
 pub fn open(bound: UdpSocket, on: &Endpoint, wish: Wish) -> Result<Udp> {
     let socket = Arc::new(Socket::shared(bound)?);
-    let host = if on.is_everywhere() { socket::own_address() } else { on.host.clone() };
-    let local = Endpoint { host, port: socket.local()?.port(), ..on.clone() };
+    let local = Endpoint { host: socket::reached_at(on), port: socket.local()?.port(), ..on.clone() };
     let (arrived, guests) = bounded(WAITING);
     let [low, high] = random()?;
     let secret = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
