@@ -47,7 +47,8 @@ impl Choice {
             self.up = UP;
         }
         let fits = |share: f64| costs.iter().rposition(|cost| cost * share <= takes).unwrap_or(0);
-        let (below, above) = (fits(1.0) < at, fits(SPARE) > at);
+        let highest = fits(SPARE);
+        let (below, above) = (fits(1.0) < at, highest > at);
         self.low = below.then(|| self.low.unwrap_or(now));
         self.high = above.then(|| self.high.unwrap_or(now));
         self.climbs &= above;
@@ -55,7 +56,6 @@ impl Choice {
         if lasts(self.low, DOWN) {
             let mistake = self.since.is_some_and(|(since, up)| up && now.since(since) < MISTAKE);
             self.up = if mistake { (self.up * 4).min(UP_MOST) } else { self.up };
-            self.climbs = false;
             return Some(self.go(now, fits(1.0), false));
         }
         let up = if self.climbs { CLIMB } else { self.up };
@@ -63,8 +63,8 @@ impl Choice {
             return None;
         }
         let bound = costs.get(at)? * AT_ONCE;
-        let to = costs.iter().rposition(|cost| *cost <= bound).unwrap_or(0).max(at + 1).min(fits(SPARE));
-        self.climbs = to < fits(SPARE);
+        let to = costs.iter().rposition(|cost| *cost <= bound).unwrap_or(at).max(at + 1).min(highest);
+        self.climbs = to < highest;
         Some(self.go(now, to, true))
     }
 
