@@ -1,6 +1,6 @@
 // Going live: this device's camera or screen, as JPEGs, one on its way at a time.
 
-import { AGAIN, address } from "/room.js";
+import { address, pause } from "/room.js";
 
 const HEIGHTS = { "1080p": 1080, "720p": 720, "480p": 480, "360p": 360 };
 const FPS = 30;
@@ -60,7 +60,7 @@ export class Sending {
     this.busy = true;
     this.on.gone();
     this.on.notice("The hub does not answer. It is called again.");
-    this.again = setTimeout(() => this.call(), AGAIN[Math.min(this.tries++, AGAIN.length - 1)]);
+    this.again = setTimeout(() => this.call(), pause(this.tries++));
   }
 
   frame() {

@@ -1,7 +1,10 @@
 // A room of the hub: its picture, one frame on its way at a time, so that a slow page gets newer frames, not later ones;
 // the words of its guests; what is seen of the network.
 
-export const AGAIN = [500, 1000, 2000, 5000]; // ms until the hub is called again, while it does not answer
+const AGAIN = [500, 1000, 2000, 5000];
+
+/** How long until a hub that does not answer is called again after so many tries, in ms. */
+export const pause = (tries) => AGAIN[Math.min(tries, AGAIN.length - 1)];
 
 export class Room {
   /**
@@ -90,7 +93,7 @@ export class Room {
       this.on.gone(null);
       this.notice("The hub does not answer. It is called again.");
     }
-    const wait = this.waiting ? 2000 : AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
+    const wait = this.waiting ? 2000 : pause(this.tries++);
     this.timer = setTimeout(() => this.call(), wait);
   }
 

@@ -52,19 +52,16 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let peer = room.board.join(&visit.peer.to_string());
     let (mut tx, mut rx) = socket.split();
     let (taken, answers) = async_channel::bounded(1);
-    let ended =
-        or(or(take(room, (&upstream.merge, &guest), &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers)), async {
-            let ends = async {
-                guest.leave.heard().await; // it may come back when the hub does
-                Ok(())
-            };
-            let taken = async {
-                seat.holder.leave.heard().await;
-                bail!("another streams {} in its place", room.name)
-            };
-            or(ends, taken).await
-        })
-        .await;
+    let streaming = or(take(room, (&upstream.merge, &guest), &peer, &mut rx, &taken), tell(&guest, &mut tx, &answers));
+    let hub_ends = async {
+        guest.leave.heard().await; // it may come back when the hub does
+        Ok(())
+    };
+    let replaced = async {
+        seat.holder.leave.heard().await;
+        bail!("another streams {} in its place", room.name)
+    };
+    let ended = or(streaming, or(hub_ends, replaced)).await;
     // One whose connection broke may come back; one that was put out has no say in what becomes of the stream.
     let over = ended.is_ok() && !seat.holder.leave.said() && !guest.leave.said();
     room.board.leave(&peer);
