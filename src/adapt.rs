@@ -11,7 +11,7 @@ use crate::message::Report;
 pub mod choice;
 mod estimate;
 pub mod ladder;
-mod least;
+pub mod least;
 pub mod rung;
 #[cfg(test)]
 mod tests;

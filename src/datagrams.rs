@@ -26,6 +26,7 @@ pub mod pacing;
 pub mod packet;
 pub mod parity;
 pub mod path;
+mod rtt;
 
 /// How long a frame waits for what was lost of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

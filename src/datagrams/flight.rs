@@ -1,5 +1,5 @@
 //! The sending side of packet numbers: what is on its way, what has arrived, and what is taken for lost: packets that
-//! were overtaken by more than the network reorders (as RACK has it, RFC 8985). Round trips and losses are measured here.
+//! were overtaken by more than the network reorders (as RACK has it, RFC 8985). Losses are measured here.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::acks::DELAY;
 use super::packet::Ack;
+use super::rtt::Rtt;
 use crate::clock::Time;
 
 /// Packets to remember at most; 2 s at 500 Mbit/s. What is older is lost.
@@ -16,13 +17,13 @@ const REMEMBERED: usize = 1 << 17;
 const REORDER: Duration = Duration::from_millis(2);
 /// And at most: what jitter of a mobile network may be.
 const REORDER_MAX: Duration = Duration::from_millis(100);
-/// The round trip before one is measured (RFC 9002 says 333 ms; probes are cheap here).
-const INITIAL: Duration = Duration::from_millis(150);
 /// The pause after the first probes for an answer, which is four times as long after so many: what is lost in bursts is so many
 /// packets on end, so one by one they would take long.
 const PROBE: Duration = Duration::from_millis(4);
 const PROBES: u32 = 24;
 const PROBE_MAX: Duration = Duration::from_secs(1);
+/// After words of what left last, silence for so long is the end of what comes.
+const ENDED: Duration = Duration::from_millis(25);
 
 /// Losses below this share are healed as they come; one parity a frame is against the first.
 const RARE: f64 = 0.0005;
@@ -67,14 +68,6 @@ enum State {
     Lost,
 }
 
-/// Round trips (RFC 6298).
-#[derive(Debug)]
-pub struct Rtt {
-    pub smooth: Duration,
-    deviation: Duration,
-    measured: bool,
-}
-
 /// How many packets are lost, and in how long bursts.
 #[derive(Clone, Copy, Debug)]
 pub struct Losses {
@@ -101,7 +94,7 @@ impl<T> Default for Flight<T> {
             asks: false,
             lost: 0,
             wanted: 0,
-            rtt: Rtt { smooth: INITIAL, deviation: INITIAL / 2, measured: false },
+            rtt: Rtt::default(),
             losses: Losses::default(),
         }
     }
@@ -155,7 +148,9 @@ impl<T> Flight<T> {
                 }
                 let was_lost = packet.state == State::Lost;
                 packet.state = State::Arrived;
-                self.losses.count(now, false, false);
+                if !self.rtt.was_full(packet.at) {
+                    self.losses.count(now, false, false);
+                }
                 self.newest = self.newest.max(Some((number, packet.at)));
                 arrived(&packet.content, was_lost);
             }
@@ -163,7 +158,7 @@ impl<T> Flight<T> {
         // A word that is said again, as the first was lost, shows no round trip.
         let delay = Duration::from_micros(ack.delay);
         if let Some(sample) = sample.filter(|_| delay <= 2 * DELAY) {
-            self.rtt.add(sample.saturating_sub(delay));
+            self.rtt.add(now, sample.saturating_sub(delay));
         }
         if too_early {
             self.reorder = (2 * self.reorder).min(REORDER_MAX);
@@ -186,7 +181,9 @@ impl<T> Flight<T> {
                 packet.state = State::Lost;
                 self.waiting -= 1;
                 self.lost += 1;
-                self.losses.count(now, true, !before_is_lost);
+                if !self.rtt.was_full(packet.at) {
+                    self.losses.count(now, true, !before_is_lost);
+                }
                 found = true;
                 lost(&packet.content);
             }
@@ -217,6 +214,8 @@ impl<T> Flight<T> {
     fn probes_at(&self) -> Option<Time> {
         let again = self.last_sent + (PROBE * 4u32.pow((self.probes / PROBES).min(5))).min(PROBE_MAX);
         let first = self.last_sent.min(self.quiet) + self.patience().min(PROBE_MAX);
+        // Words came of what left together with what is still waited for, and then no more: the rest is lost.
+        let first = if self.quiet > self.last_sent { first.min(self.quiet + ENDED) } else { first };
         (self.waiting > 0).then(|| if self.probes == 0 { first.max(again) } else { again })
     }
 
@@ -247,17 +246,6 @@ impl<T> Flight<T> {
             self.packets.pop_front();
             self.base += 1;
         }
-    }
-}
-
-impl Rtt {
-    fn add(&mut self, sample: Duration) {
-        if !std::mem::replace(&mut self.measured, true) {
-            (self.smooth, self.deviation) = (sample, sample / 2);
-            return;
-        }
-        self.deviation = (3 * self.deviation + self.smooth.abs_diff(sample)) / 4;
-        self.smooth = (7 * self.smooth + sample) / 8;
     }
 }
 
@@ -339,6 +327,33 @@ mod tests {
     fn what_was_never_sent_cannot_have_come() {
         let ack = Ack { ranges: vec![(10, 10)], ..Ack::default() };
         assert!(flight(10).acknowledged(&ack, ms(40), |_, _| ()).is_err());
+    }
+
+    #[test]
+    fn who_hears_of_the_first_and_no_more_asks_for_the_last() {
+        let mut flight = flight(10);
+        acknowledge(&mut flight, &[(0, 4)], ms(40));
+        let asks = flight.probes_at();
+        assert_eq!(asks, Some(ms(40) + ENDED), "and not after a longest round trip");
+        assert!(flight.probe(ms(65)));
+    }
+
+    #[test]
+    fn what_overflows_our_own_queue_is_no_reason_for_redundancy() {
+        let share = |round_trip: i64| {
+            let mut flight = Flight::default();
+            for block in 0..20 {
+                let begun = 100 * block;
+                (0..10).for_each(|n| flight.sent(ms(begun + n), true, n));
+                let first = 10 * block as u64;
+                let back = if block == 0 { 40 } else { round_trip };
+                acknowledge(&mut flight, &[(first + 9, first + 9), (first, first + 4)], ms(begun + 9 + back));
+                lost(&mut flight, ms(begun + 90 + back));
+            }
+            assert_eq!(flight.lost_of().0, 80);
+            flight.losses.share
+        };
+        assert!(share(40) > 0.08 && share(150) < 0.02, "{} and {}", share(40), share(150));
     }
 
     #[test]
