@@ -63,6 +63,8 @@ pub struct Load {
     /// Of a frame, on the wire.
     pub frame_bytes: f64,
     pub why: Why,
+    /// Nothing comes through: the target is that of before.
+    pub stalled: bool,
 }
 
 /// What bounds a target.
@@ -168,6 +170,16 @@ impl Rate {
         self.due.map_or(Duration::ZERO, |due| due.since(now))
     }
 
+    /// Of frames up to this number nothing is on its way, whether it arrived or not.
+    pub fn settled(&mut self, number: u64) {
+        self.estimate.settled(number);
+    }
+
+    /// From when on the next frame would only stand behind those before it; none while there are none.
+    pub fn stalls(&self) -> Option<Time> {
+        self.estimate.stalls().filter(|_| self.limits.adapt)
+    }
+
     /// Bits a second that the network takes; none while that is not known.
     pub fn target(&self) -> Option<u64> {
         self.estimate.rate().map(|rate| rate as u64)
@@ -186,7 +198,7 @@ impl Rate {
     }
 
     /// What a ladder needs to know; none before frames have shown it.
-    pub fn load(&self) -> Option<Load> {
+    pub fn load(&self, now: Time) -> Option<Load> {
         let target = self.budget().filter(|_| self.frames.count > 0)?;
         let (queue, lost) = (self.estimate.queue, self.estimate.lost());
         let why = match self.limits.rate_max() {
@@ -195,7 +207,8 @@ impl Rate {
             _ if queue > QUEUE => Why::Queue(queue),
             _ => Why::Passing,
         };
-        Some(Load { target, frame_bytes: self.frames.mean, why })
+        let stalled = self.stalls().is_some_and(|at| at <= now);
+        Some(Load { target, frame_bytes: self.frames.mean, why, stalled })
     }
 }
 

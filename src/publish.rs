@@ -169,10 +169,14 @@ async fn write(
         let settled = tx.settled();
         if let Some(settled) = settled.filter(|_| !every) {
             with(&state.flow, |flow| flow.acknowledged(settled));
+            peer.link().rate.settled(settled);
         }
         let lossy = settled.is_some();
         let room = with(&state.flow, |flow| if every { flow.room_for_every() } else { flow.room(clock::now()) });
         let patient = sent.to_crowd && sent.frames > AT_ONCE && room && !every && !over;
+        // Of a crowd too little is heard to tell.
+        let stalls = if patient || every { None } else { peer.link().rate.stalls() };
+        let room = room && stalls.is_none_or(|at| clock::now() < at);
         if state.patient.swap(patient, Ordering::Relaxed) && !patient {
             state.hurried.notify(usize::MAX);
         }
@@ -229,7 +233,7 @@ async fn write(
         // What became of datagrams is known sooner than of frames, and of all of them.
         let fate = async {
             let look = lossy && !every && (over || !room);
-            fates.until(look.then(|| clock::now() + FATE)).await;
+            fates.until(if look { Some(clock::now() + FATE) } else { stalls.filter(|_| room) }).await;
             Next::Look
         };
         let change = or(change, fate);

@@ -216,9 +216,9 @@ impl Board {
     }
 
     /// What the link takes that takes most; none while no link has shown it.
-    pub fn best_load(&self) -> Option<Load> {
+    pub fn best_load(&self, now: Time) -> Option<Load> {
         let peers = lock(&self.peers).clone();
-        let loads = peers.iter().filter_map(|peer| peer.link().rate.load());
+        let loads = peers.iter().filter_map(|peer| peer.link().rate.load(now));
         loads.max_by(|a, b| a.target.total_cmp(&b.target))
     }
 

@@ -51,6 +51,10 @@ const SHOWN: Duration = Duration::from_secs(2);
 /// The least of so many frames is their queue, as of packets in RFC 8698: one alone may have met another flow's
 /// frame, and who sends small frames meets the large ones more than they meet his.
 const SEEN: usize = 12;
+/// So many in a row that took so many times as long, behind a queue, come from another network than those before.
+const ANOTHER: (usize, f64) = (2, 2.0);
+/// What stands in the way for longer gets nothing added to it.
+const STALLED: Duration = Duration::from_millis(30);
 /// Frames on their way that are remembered; flow control allows fewer but where every frame matters.
 const SENT: usize = 1024;
 
@@ -66,8 +70,9 @@ struct Sent {
 #[derive(Debug)]
 pub struct Estimate {
     sent: VecDeque<Sent>,
-    /// The number after the newest that was sent.
+    /// The number after the newest that was sent, and after the newest of which nothing is on its way.
     next: u64,
+    settled: u64,
     /// How long the far side may hold a frame back.
     pub held: Duration,
     /// Bits a second; none until something was measured.
@@ -82,9 +87,13 @@ pub struct Estimate {
     /// Seconds of queue before each of the last frames, and what is taken for the queue.
     seen: VecDeque<f64>,
     pub queue: f64,
+    /// µs that the far side's words came after they were expected.
+    late: Least,
     signal: f64,
     standing: Least,
+    /// The part of the packets that was lost, on average, and when that was last looked at.
     lost: f64,
+    lost_last: f64,
     calm: Option<Time>,
     updated: Option<Time>,
 }
@@ -94,6 +103,7 @@ impl Default for Estimate {
         Estimate {
             sent: VecDeque::new(),
             next: 0,
+            settled: 0,
             held: Duration::ZERO,
             rate: None,
             one_way: Least::new(BASE),
@@ -102,9 +112,11 @@ impl Default for Estimate {
             shown: None,
             seen: VecDeque::new(),
             queue: 0.0,
+            late: Least::new(OTHERS),
             signal: 0.0,
             standing: Least::new(OTHERS),
             lost: 0.0,
+            lost_last: 0.0,
             calm: None,
             updated: None,
         }
@@ -117,9 +129,9 @@ impl Estimate {
         self.rate
     }
 
-    /// The part that the network lost of late.
+    /// The part that the network lost of late, and still loses.
     pub fn lost(&self) -> f64 {
-        self.lost
+        self.lost.min(self.lost_last)
     }
 
     /// The first of a frame is handed to the network. One that was abandoned leaves its number to the next.
@@ -139,6 +151,11 @@ impl Estimate {
         }
     }
 
+    /// Of frames up to this number nothing is on its way, whether it arrived or not.
+    pub fn settled(&mut self, number: u64) {
+        self.settled = self.settled.max(number.saturating_add(1));
+    }
+
     /// A round trip that found the link empty.
     pub fn round_trip(&mut self, now: Time, rtt: Duration) {
         self.round_trip.add(now, micros(rtt));
@@ -147,6 +164,7 @@ impl Estimate {
     /// The network lost this part of the packets of so many seconds.
     pub fn losing(&mut self, part: f64, seconds: f64) {
         let part = if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 };
+        self.lost_last = part;
         // What took long is all that is known of that time.
         self.lost += (1.0 - (-seconds).exp()).max(0.25) * (part - self.lost);
     }
@@ -181,15 +199,23 @@ impl Estimate {
         let above = there.saturating_sub(self.one_way.add(now, there));
         let back = micros(whole - span);
         let at_most = back.saturating_sub(self.round_trip.add(now, back));
+        self.late.add(now, at_most.max(0));
         let queue = above.min(at_most).max(0) as f64 * 1e-6;
         push(&mut self.seen, SEEN, queue);
         // Of what overflows a queue the rest alone has passed.
-        let passed = if self.lost > LOST_MANY { 1.0 - self.lost } else { 1.0 };
+        let passed = if self.lost() > LOST_MANY { 1.0 - self.lost() } else { 1.0 };
         let rate = sent.bytes.saturating_sub(FIRST) as f64 * passed * 8.0 / span.as_secs_f64().max(1e-5);
         // What hardly took longer to come than to be made shows only that the network is no slower than that.
         let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
         if sent.bytes >= PASSED_BYTES && shows {
+            let before = self.passing();
             push(&mut self.passed, PASSED, rate);
+            let slow = |rate: &f64| before.is_some_and(|before| rate * ANOTHER.1 < before);
+            let last = self.passed.len().saturating_sub(ANOTHER.0);
+            if queue.max(self.queue) >= STALLED.as_secs_f64() && self.passed.range(last..).all(slow) {
+                self.passed.drain(..last);
+                self.seen.drain(..self.seen.len().saturating_sub(ANOTHER.0));
+            }
             self.shown = Some(now);
         }
     }
@@ -198,14 +224,27 @@ impl Estimate {
     pub fn passing(&self) -> Option<f64> {
         let mut rates: Vec<f64> = self.passed.iter().copied().collect();
         rates.sort_by(f64::total_cmp);
-        rates.get(rates.len() / 2).copied()
+        rates.get(rates.len().saturating_sub(1) / 2).copied()
     }
 
     /// Seconds that the oldest frame on its way has been waiting for more than its own way.
     fn stuck(&self, now: Time) -> f64 {
-        let (Some(oldest), Some(back)) = (self.sent.front(), self.round_trip.get()) else { return 0.0 };
+        self.expected().map_or(0.0, |due| now.since(due).as_secs_f64())
+    }
+
+    /// When the far side's word of the oldest frame on its way comes, if nothing stands in between.
+    fn expected(&self) -> Option<Time> {
+        let oldest = self.sent.iter().find(|sent| sent.number >= self.settled)?;
         let own = self.passing().map_or(0.0, |rate| oldest.bytes as f64 * 8.0 / rate);
-        now.since(oldest.at + self.held).as_secs_f64() - back as f64 * 1e-6 - own
+        let back = Duration::from_micros(self.round_trip.get()?.try_into().ok()?);
+        Some(oldest.at + self.held + back + Duration::from_secs_f64(own))
+    }
+
+    /// From when on what was sent stands in the way of anything more, as it should have come through by then. What all of it
+    /// comes later by is others' queue, or a longer way.
+    pub fn stalls(&self) -> Option<Time> {
+        let late = self.late.get().map_or(0, |least| least as u64);
+        Some(self.expected()? + STALLED + Duration::from_micros(late))
     }
 
     fn update(&mut self, now: Time) {
@@ -219,7 +258,8 @@ impl Estimate {
         self.queue = seen.unwrap_or(0.0).max(self.stuck(now));
         let congestion = self.congestion(now);
         let before = std::mem::replace(&mut self.signal, congestion);
-        if self.queue >= CALM || self.lost >= LOST_SOME {
+        let lost = self.lost();
+        if self.queue >= CALM || lost >= LOST_SOME {
             self.calm = None;
         }
         let passing = self.passing();
@@ -231,12 +271,12 @@ impl Estimate {
             calm if now.since(calm) >= LOGWIN => rate * (1.0 + GAMMA * elapsed / LOGWIN.as_secs_f64()),
             _ => self.gradual(rate, elapsed, self.signal - before),
         };
-        if self.lost >= LOST_SOME && self.queue < STANDING {
+        if lost >= LOST_SOME && self.queue < STANDING {
             new = new.min(rate);
         }
-        if self.lost > LOST_MANY {
+        if lost > LOST_MANY {
             // A frame of which the end was lost is not stuck, and no queue is longer than the one that overflows.
-            let less = new.min(rate * (1.0 - self.lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
+            let less = new.min(rate * (1.0 - lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
             new = less.max(rate.min(LEFT * passing.unwrap_or(LEAST)));
         }
         let most = passing.map_or(MOST, |passing| SHARE * passing * self.faded(now));

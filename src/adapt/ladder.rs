@@ -33,6 +33,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(8);
 /// With so many times the target of the last step up, it is another network.
 const ANOTHER: f64 = 1.3;
+/// A target that falls by so much is not the last one: another quality waits until it has held for a while.
+const FALLS: f64 = 0.9;
+const HELD: Duration = Duration::from_millis(300);
 /// Frames that show what a rung takes.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -45,11 +48,17 @@ pub struct Ladder {
     patience: Duration,
     /// The target at the last step up.
     promised: f64,
+    /// The most since the last fall, and when that was, or when the network last stood still.
+    level: f64,
+    fell: Option<Time>,
+    /// Frames alone were left out, as the target was still falling.
+    postponed: bool,
 }
 
 impl Default for Ladder {
     fn default() -> Ladder {
-        Ladder { rung: Rung::TOP, recoded: None, raised: None, lowered: None, patience: UP, promised: 0.0 }
+        let (recoded, raised, lowered, fell, promised, level, postponed) = Default::default();
+        Ladder { rung: Rung::TOP, recoded, raised, lowered, patience: UP, promised, level, fell, postponed }
     }
 }
 
@@ -68,7 +77,11 @@ impl Ladder {
         let top = load.frame_bytes * 8.0 * self.rung.fps(bounds) / self.rung.cost(bounds);
         let spends = |rung: &Rung| top * rung.cost(bounds);
         let spent = spends(&self.rung);
-        let free = ago(self.recoded) >= RECODE;
+        let falls = load.target < FALLS * self.level;
+        self.fell = if falls || load.stalled { Some(now) } else { self.fell };
+        self.level = if falls { load.target } else { self.level.max(load.target) };
+        let holds = ago(self.fell) >= HELD;
+        let free = ago(self.recoded) >= RECODE && holds;
         if spent > OVER * load.target {
             let rung = self.best(bounds, load.target, spends, free);
             if spends(&rung) >= spent {
@@ -81,10 +94,12 @@ impl Ladder {
             }
             self.lowered = Some(now);
             self.take(now, rung);
+            self.postponed = !holds;
             return Some(load.reason());
         }
         // Frames alone were left out, as it was not time for another quality: now it is.
-        if free && changed >= UP && self.rung.fps(bounds) < FPS_CRAWL {
+        let crawls = changed >= UP && self.rung.fps(bounds) < FPS_CRAWL;
+        if free && (std::mem::take(&mut self.postponed) || crawls) {
             let rung = self.best(bounds, load.target, spends, true);
             if rung.recodes(&self.rung) && rung.fps(bounds) > self.rung.fps(bounds) {
                 self.lowered = Some(now);

@@ -79,7 +79,7 @@ fn clocks_that_jump_show_no_queue() {
             let theirs = jump + (at + 5) * 1000;
             rate.reported(&report(n as u64, theirs, theirs + 20_000), ms(at + 30));
         }
-        let load = rate.load().unwrap();
+        let load = rate.load(Time::default()).unwrap();
         assert!(load.target > 15e6 && load.why == Why::Passing, "after {jump}: {load:?}");
     }
 }
@@ -105,7 +105,7 @@ fn nonsense_of_a_peer_is_no_panic() {
     for packets in [(u64::MAX, 100), (0, u64::MAX), (u64::MAX, u64::MAX), (0, 0)] {
         rate.lost(packets);
     }
-    assert!(rate.load().is_some());
+    assert!(rate.load(Time::default()).is_some());
 }
 
 #[test]
@@ -116,8 +116,60 @@ fn a_standstill_is_seen_without_a_word() {
     for at in (1100..3000).step_by(100) {
         rate.wait(ms(at));
     }
-    let load = rate.load().unwrap();
+    let load = rate.load(Time::default()).unwrap();
     assert!(load.target < before as f64 / 2.0 && matches!(load.why, Why::Queue(queue) if queue > 1.0), "{load:?}");
+}
+
+#[test]
+fn what_stands_in_the_way_gets_nothing_added() {
+    let mut rate = known();
+    assert_eq!(rate.stalls(), None, "nothing is on its way");
+    send(&mut rate, 30, 1000, 50_000);
+    let stalls = rate.stalls().unwrap();
+    assert!((ms(1050)..ms(1070)).contains(&stalls), "its own 20 ms, those of the way, and some: {stalls:?}");
+    assert!(!rate.load(ms(1050)).unwrap().stalled && rate.load(stalls).unwrap().stalled);
+    rate.settled(30);
+    assert_eq!(rate.stalls(), None, "it was lost");
+    for n in 31..100 {
+        // The way is 100 ms longer from now on.
+        let at = 1000 + 33 * (n - 30);
+        send(&mut rate, n as u64, at, 50_000);
+        rate.reported(&report(n as u64, (at + 55) * 1000, (at + 75) * 1000), ms(at + 130));
+    }
+    send(&mut rate, 100, 4000, 50_000);
+    let stalls = rate.stalls().unwrap();
+    assert!((ms(4150)..ms(4170)).contains(&stalls), "that is no queue of ours: {stalls:?}");
+    let mut kept = limited(Some(1_000_000), false);
+    send(&mut kept, 0, 0, 50_000);
+    assert_eq!(kept.stalls(), None, "who does not follow the network waits for none");
+}
+
+#[test]
+fn two_slow_frames_behind_a_queue_are_another_network() {
+    for (queue, falls) in [(0, false), (40, true)] {
+        let mut rate = known(); // 20 Mbit/s
+        for n in 30..32 {
+            let at = 1000 + 300 * (n - 30);
+            send(&mut rate, n as u64, at, 50_000);
+            let began = at + 5 + queue;
+            rate.reported(&report(n as u64, began * 1000, (began + 100) * 1000), ms(began + 105));
+        }
+        let passing = rate.passing().unwrap();
+        assert_eq!(passing < 4e6, falls, "{passing} behind {queue} ms");
+    }
+}
+
+#[test]
+fn losses_that_have_ended_are_not_held_against_a_network() {
+    let mut rate = known();
+    let before = rate.target().unwrap();
+    send(&mut rate, 30, 1000, 50_000);
+    rate.lost((40, 80));
+    assert!(matches!(rate.load(ms(1000)).unwrap().why, Why::Lost(_)));
+    send(&mut rate, 31, 1033, 50_000);
+    rate.lost((40, 160));
+    rate.reported(&report(31, 1_038_000, 1_058_000), ms(1063));
+    assert!(rate.target().unwrap() as f64 > 0.9 * before as f64, "{:?}", rate.load(ms(1063)));
 }
 
 #[test]
@@ -131,11 +183,11 @@ fn what_frames_are_held_for_is_no_queue() {
         rate.wait(ms(at + 160));
         rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 165));
     }
-    let load = rate.load().unwrap();
+    let load = rate.load(Time::default()).unwrap();
     assert!(load.target > 18e6 && load.why == Why::Passing, "{load:?}");
     send(&mut rate, 90, 18_000, 50_000);
     (18_100..20_000).step_by(100).for_each(|at| _ = rate.wait(ms(at)));
-    let load = rate.load().unwrap();
+    let load = rate.load(Time::default()).unwrap();
     assert!(load.target < 9e6 && matches!(load.why, Why::Queue(_)), "a standstill is longer: {load:?}");
 }
 
@@ -158,12 +210,12 @@ fn losses_without_a_queue_are_the_radios_up_to_a_tenth() {
 fn losses_are_forgotten_also_where_few_packets_go() {
     let mut rate = known();
     rate.lost((20, 60));
-    assert!(matches!(rate.load().unwrap().why, Why::Lost(_)));
+    assert!(matches!(rate.load(Time::default()).unwrap().why, Why::Lost(_)));
     for n in 30..60 {
         send(&mut rate, n as u64, 1000 + 50 * (n - 30), 1000);
         rate.lost((20, 60 + n as u64 - 29));
     }
-    assert!(!matches!(rate.load().unwrap().why, Why::Lost(_)), "{:?}", rate.load());
+    assert!(!matches!(rate.load(Time::default()).unwrap().why, Why::Lost(_)), "{:?}", rate.load(Time::default()));
 }
 
 #[test]
@@ -173,7 +225,7 @@ fn rate_max_caps_also_what_does_not_adapt() {
         send(&mut rate, n, 0, 100_000);
     }
     assert_eq!(rate.wait(ms(0)), Duration::from_millis(300));
-    assert_eq!(rate.load().unwrap().why, Why::RateMax);
+    assert_eq!(rate.load(Time::default()).unwrap().why, Why::RateMax);
     rate.limits.set_rate_max(Some(1));
     rate.wait(ms(400));
     send(&mut rate, 3, 400, usize::MAX);
@@ -209,11 +261,12 @@ fn frames_go_first_then_quality_then_size() {
     let mut step = |target: f64| {
         at += 500;
         let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
-        ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing });
+        ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing, stalled: false });
         ladder.rung().name(&FILM)
     };
     assert_eq!(step(60e6), "1080p30 q80");
     assert_eq!(step(38e6), "1080p20 q80");
+    assert_eq!(step(20e6), "1080p10 q80", "the target still falls");
     assert_eq!(step(20e6), "1080p20 q50");
     assert_eq!(step(2e6), "1080p2.1 q50", "another quality has to wait");
     let mut settled = String::new();
@@ -228,13 +281,29 @@ fn frames_go_first_then_quality_then_size() {
 }
 
 #[test]
+fn another_quality_waits_until_it_is_known_how_far_a_target_falls() {
+    let mut ladder = Ladder::default();
+    let mut step = |at: i64, target: f64, stalled: bool| {
+        let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
+        ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing, stalled });
+        ladder.rung().name(&FILM)
+    };
+    assert_eq!(step(0, 60e6, false), "1080p30 q80");
+    assert_eq!(step(100, 30e6, true), "1080p15 q80", "frames at once");
+    assert_eq!(step(500, 12e6, true), "1080p6 q80");
+    assert_eq!(step(1000, 12e6, true), "1080p6 q80", "nothing comes through yet");
+    assert_eq!(step(1200, 12e6, false), "1080p6 q80");
+    assert_eq!(step(1300, 12e6, false), "720p20 q60");
+}
+
+#[test]
 fn a_crawl_ends_when_another_quality_may_come() {
     let mut ladder = Ladder::default();
     let mut at = 0;
     let mut step = |target: f64| {
         at += 500;
         let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
-        let why = ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing });
+        let why = ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing, stalled: false });
         (ladder.rung().fps(&FILM), why)
     };
     assert!(step(20e6).0 >= 15.0, "with another quality");
@@ -250,7 +319,8 @@ fn another_quality_comes_no_sooner_than_after_two_seconds() {
     let (mut ladder, mut random) = (Ladder::default(), fastrand::Rng::with_seed(7));
     let (mut last, mut before) = (None, Rung::TOP);
     for at in (0..600_000).step_by(100) {
-        let load = Load { target: random.f64() * 60e6, frame_bytes: random.f64() * 0.3e6, why: Why::Passing };
+        let load =
+            Load { target: random.f64() * 60e6, frame_bytes: random.f64() * 0.3e6, why: Why::Passing, stalled: false };
         ladder.decide(ms(at), &FILM, &load);
         if ladder.rung().recodes(&before) {
             assert!(last.is_none_or(|last| at - last >= 2000), "at {at} ms, after {last:?}");
@@ -270,7 +340,7 @@ fn ladders_stand_on_nothing() {
             for frame_bytes in odd {
                 let mut ladder = Ladder::default();
                 for at in (0..20_000).step_by(1000) {
-                    ladder.decide(ms(at), &bounds, &Load { target, frame_bytes, why: Why::Passing });
+                    ladder.decide(ms(at), &bounds, &Load { target, frame_bytes, why: Why::Passing, stalled: false });
                     assert!(ladder.rung().halves >= 2 && ladder.rung().cost(&bounds).is_finite());
                 }
             }

@@ -108,7 +108,7 @@ impl Control {
         let bounds = Bounds { size, quality: wanted.quality.or(follow.top.1), lossless, fps };
         whole.rung = Some(rung.name(&bounds));
         drop(whole);
-        let Some(load) = board.best_load().filter(|_| fps > 0.0) else { return };
+        let Some(load) = board.best_load(now).filter(|_| fps > 0.0) else { return };
         if let Some(reason) = follow.ladder.decide(now, &bounds, &load) {
             let new = follow.ladder.rung();
             log::info!("sending {}: {reason}", new.name(&bounds));

@@ -73,14 +73,14 @@ impl Follows {
     fn look(&mut self, ms: i64, rate: &Rate) -> Option<String> {
         match self {
             Follows::Ladder(ladder) => {
-                let load = rate.load().filter(|_| ms % 100 == 0)?;
+                let load = rate.load(at(ms)).filter(|_| ms % 100 == 0)?;
                 let reason = ladder.decide(at(ms), &BOUNDS, &load)?;
                 Some(format!("{}: {reason}", ladder.rung().name(&BOUNDS)))
             }
             Follows::Choice { choice, rungs, at: place } => {
                 let mut costs: Vec<f64> = rungs.iter().map(|(_, bits)| *bits).collect();
                 // What is sent of the one that is watched, as roles/hub/room.rs has it.
-                let sent = rate.load().map_or(f64::MAX, |load| load.frame_bytes * 8.0 * BOUNDS.fps);
+                let sent = rate.load(at(ms)).map_or(f64::MAX, |load| load.frame_bytes * 8.0 * BOUNDS.fps);
                 costs[*place] = costs[*place].min(sent);
                 let takes = rate.target().filter(|_| ms % 250 == 0)? as f64;
                 *place = choice.look(at(ms), Some(takes), *place, &costs)?;
@@ -167,6 +167,7 @@ impl Stream {
         // What a transport does whose last packets were lost.
         if self.frames > 0 && ms - self.heard > GIVEN_UP {
             self.flow.acknowledged(self.frames);
+            self.rate.settled(self.frames);
         }
     }
 
@@ -186,7 +187,8 @@ impl Stream {
     /// The packets of the next frame, if one may go.
     fn send(&mut self, ms: i64) -> Vec<(Packet, usize)> {
         let now = at(ms);
-        if self.image.is_none() || !self.flow.room(now) || !self.rate.wait(now).is_zero() {
+        let room = self.flow.room(now) && self.rate.stalls().is_none_or(|at| now < at);
+        if self.image.is_none() || !room || !self.rate.wait(now).is_zero() {
             return Vec::new();
         }
         let Some(image) = self.image.take() else { return Vec::new() };

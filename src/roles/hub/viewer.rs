@@ -208,7 +208,7 @@ async fn follow<T>(guest: &Guest, watched: &Watched, peer: &Peer) -> T {
         let seen = {
             let link = peer.link();
             let takes = link.rate.target().map(|bits| bits as f64);
-            Seen { takes, frame_bytes: link.rate.load().map(|load| load.frame_bytes) }
+            Seen { takes, frame_bytes: link.rate.load(clock::now()).map(|load| load.frame_bytes) }
         };
         if let Some(word) = watched.look(clock::now(), seen) {
             guest.tell(word);
