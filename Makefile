@@ -58,4 +58,6 @@ test-packages:
 	@python3 -m pip --version >/dev/null 2>&1 || ./.ci/packages python3 python3-pip
 	@npm --version >/dev/null 2>&1 || ./.ci/packages nodejs npm
 	@[ -d target/clients/python ] || python3 -m pip install -q --target target/clients/python toxiproxy-python==0.1.1
+	@# OpenCV, which reads a hub's streams as cameras.
+	@[ -d target/clients/opencv ] || python3 -m pip install -q --target target/clients/opencv opencv-python-headless==4.10.0.84
 	@[ -d target/clients/node_modules ] || npm install --silent --no-audit --no-fund --prefix target/clients toxiproxy-node-client@4.1.0

@@ -1,4 +1,5 @@
-//! Clients that others wrote for Toxiproxy, unchanged, against `vstream shape`: `make test-packages` installs them.
+//! Programs of others, unchanged: clients of Toxiproxy against `vstream shape`, OpenCV against a hub's `/stream`.
+//! `make test-packages` installs them.
 
 mod common;
 
@@ -42,8 +43,12 @@ fn run(program: &str, script: &str, variable: &str, path: &Path) {
     let mut shape = vstream(&["shape", "--config", config.path().to_str().unwrap(), "--http", "127.0.0.1:0"]);
     let line = shape.says("serving http://");
     let port = line.trim_end_matches('/').rsplit(':').next().unwrap().to_string();
+    succeeds(program, script, &[&port, &echo()], (variable, path));
+}
+
+fn succeeds(program: &str, script: &str, arguments: &[&str], (variable, path): (&str, &Path)) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
-    let out = Command::new(program).arg(script).args([&port, &echo()]).env(variable, path).output().unwrap();
+    let out = Command::new(program).arg(script).args(arguments).env(variable, path).output().unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && said.trim() == "ok", "{said}{}", String::from_utf8_lossy(&out.stderr));
 }
@@ -59,5 +64,20 @@ fn the_python_client_works_unchanged() {
 fn the_node_client_works_unchanged() {
     if let (true, Some(path)) = (have("node"), installed("node_modules")) {
         run("node", "node_client.js", "NODE_PATH", &path);
+    }
+}
+
+#[test]
+fn opencv_reads_a_stream_of_a_hub_as_a_camera() {
+    let (true, Some(path)) = (have("python3"), installed("opencv")) else { return };
+    let mut hub = vstream(&["hub", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let to = hub.listening();
+    let line = hub.says("serving http://");
+    let at = line.split("http://").nth(1).expect("an address follows").trim_end_matches('/');
+    let mut send = vstream(&["send", "--from", "test?size=640x480&fps=30", "--to", &format!("{to}/talk")]);
+    send.says("connected");
+    for (size, width, height) in [("source", "640", "480"), ("240p", "320", "240")] {
+        let url = format!("http://{at}/stream?name=talk&size={size}");
+        succeeds("python3", "opencv.py", &[&url, width, height], ("PYTHONPATH", &path));
     }
 }
