@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server and the name of its display, which it chooses itself.
 pub fn start() -> (Child, String) {
+    try_to_start(5)
+}
+
+fn try_to_start(tries: u32) -> (Child, String) {
     let mut xvfb = Command::new("Xvfb")
         .args(["-displayfd", "1", "-screen", "0", &format!("{}x{}x24", SIZE.0, SIZE.1), "-nolisten", "tcp"])
         .stdout(Stdio::piped())
@@ -23,6 +27,12 @@ pub fn start() -> (Child, String) {
         .expect("Xvfb starts");
     let mut number = String::new();
     BufReader::new(xvfb.stdout.take().expect("piped")).read_line(&mut number).expect("Xvfb tells its display");
+    if number.trim().is_empty() {
+        // Two that start at once may choose the same number: one of them ends.
+        let ended = xvfb.wait().expect("it has ended");
+        assert!(tries > 1, "Xvfb tells no display: {ended}");
+        return try_to_start(tries - 1);
+    }
     (xvfb, format!(":{}", number.trim()))
 }
 
