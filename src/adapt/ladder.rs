@@ -12,11 +12,13 @@ const FPS_LEAST: f64 = 15.0;
 /// And so far frames are left out where nothing else helps.
 const FPS_LAST: f64 = 1.0;
 /// Less than this lasts no longer than it must.
-const FPS_CRAWL: f64 = 3.0;
+const FPS_CRAWL: f64 = 10.0;
 /// A picture takes a change of quality for itself: all its tiles, so one in this time at most.
 const RECODE: Duration = Duration::from_secs(2);
 /// And upward, where nothing presses, more seldom.
 const REFINE: Duration = Duration::from_secs(4);
+/// Frames of a step up are so many times as large at most: what small ones cost tells little of large ones.
+const STEP: f64 = 4.0;
 /// A rung is taken that fits about, and left for a lower one where it takes so much more than there is: what lies between
 /// is the content's own coming and going, and the links' budgets level it out.
 const FITS: f64 = 1.1;
@@ -83,7 +85,7 @@ impl Ladder {
         let holds = ago(self.fell) >= HELD;
         let free = ago(self.recoded) >= RECODE && holds;
         if spent > OVER * load.target {
-            let rung = self.best(bounds, load.target, spends, free);
+            let rung = self.best(bounds, load.target, spends, |rung| free || !rung.recodes(&self.rung));
             if spends(&rung) >= spent {
                 return None;
             }
@@ -100,7 +102,8 @@ impl Ladder {
         // Frames alone were left out, as it was not time for another quality: now it is.
         let crawls = changed >= UP && self.rung.fps(bounds) < FPS_CRAWL;
         if free && (std::mem::take(&mut self.postponed) || crawls) {
-            let rung = self.best(bounds, load.target, spends, true);
+            let own = self.rung.frame_cost(bounds);
+            let rung = self.best(bounds, load.target, spends, |rung| rung.frame_cost(bounds) <= own);
             if rung.recodes(&self.rung) && rung.fps(bounds) > self.rung.fps(bounds) {
                 self.lowered = Some(now);
                 self.take(now, rung);
@@ -114,7 +117,9 @@ impl Ladder {
         if self.rung == Rung::TOP || changed < if other { UP } else { self.patience } {
             return None;
         }
-        let rung = self.best(bounds, load.target, spends, ago(self.recoded) >= REFINE);
+        let (refines, own) = (ago(self.recoded) >= REFINE, self.rung.frame_cost(bounds));
+        let up = |rung: &Rung| !rung.recodes(&self.rung) || (refines && rung.frame_cost(bounds) <= STEP * own);
+        let rung = self.best(bounds, load.target, spends, up);
         let crawls = self.rung.fps(bounds) < FPS_LEAST && rung.fps(bounds) >= FPS_LEAST;
         if rung == self.rung || !(spends(&rung) >= GAIN * spent || crawls) {
             return None;
@@ -132,20 +137,19 @@ impl Ladder {
         self.rung = rung;
     }
 
-    /// The largest size that moves at all within the target; there, what uses most of it, rather in quality than in
-    /// frames. Without `recode` only frames may be left out.
-    fn best(&self, bounds: &Bounds, target: f64, spends: impl Fn(&Rung) -> f64, recode: bool) -> Rung {
-        let own = |rung: &Rung| recode || !rung.recodes(&self.rung);
-        let fits = |rung: &Rung| own(rung) && spends(rung) <= FITS * target;
-        let Some(first) = bounds.rungs(FPS_LEAST).find(fits) else { return self.last(bounds, own, fits) };
+    /// Of those that may be: the largest size that moves at all within the target; there, what uses most of it, rather in
+    /// quality than in frames.
+    fn best(&self, bounds: &Bounds, target: f64, spends: impl Fn(&Rung) -> f64, may: impl Fn(&Rung) -> bool) -> Rung {
+        let fits = |rung: &Rung| may(rung) && spends(rung) <= FITS * target;
+        let Some(first) = bounds.rungs(FPS_LEAST).find(fits) else { return self.last(bounds, &may, fits) };
         let fitting: Vec<Rung> = bounds.rungs(FPS_LEAST).filter(|r| r.size == first.size && fits(r)).collect();
         let most = fitting.iter().map(&spends).fold(0.0, f64::max);
         fitting.into_iter().find(|rung| spends(rung) >= NEAR * most).unwrap_or(first)
     }
 
     /// The least size and quality, and of these as many frames as fit.
-    fn last(&self, bounds: &Bounds, own: impl Fn(&Rung) -> bool, fits: impl Fn(&Rung) -> bool) -> Rung {
-        let slow: Vec<Rung> = bounds.rungs(FPS_LAST).filter(own).collect();
+    fn last(&self, bounds: &Bounds, may: impl Fn(&Rung) -> bool, fits: impl Fn(&Rung) -> bool) -> Rung {
+        let slow: Vec<Rung> = bounds.rungs(FPS_LAST).filter(may).collect();
         let Some(&least) = slow.last() else { return self.rung };
         slow.into_iter().find(|rung| !rung.recodes(&least) && fits(rung)).unwrap_or(least)
     }

@@ -68,6 +68,11 @@ impl Rung {
 
     /// Bits a second relative to the top.
     pub fn cost(&self, bounds: &Bounds) -> f64 {
+        self.frame_cost(bounds) * 2.0 / f64::from(self.halves)
+    }
+
+    /// Bits of a frame relative to the top's.
+    pub fn frame_cost(&self, bounds: &Bounds) -> f64 {
         let pixels = |(width, height): (usize, usize)| (width * height) as f64;
         let size = (pixels(self.size.unwrap_or(bounds.size)) / pixels(bounds.size)).powf(BY_PIXELS);
         let fineness = |quality: Option<u8>| match quality {
@@ -75,7 +80,7 @@ impl Rung {
             None => UNTOUCHED * quantiser(RECODED).powf(BY_SCALE),
         };
         let quality = self.quality.map_or(1.0, |own| fineness(Some(own)) / fineness(bounds.quality));
-        size * quality * 2.0 / f64::from(self.halves)
+        size * quality
     }
 }
 
