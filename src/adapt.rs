@@ -132,12 +132,18 @@ impl Rate {
         self.due = cost.map(|cost| from + cost);
     }
 
-    pub fn reported(&mut self, report: &Report, now: Time) {
-        self.estimate.reported(report, now);
+    /// The far side's word on a frame, of which the network passed this part on.
+    pub fn reported(&mut self, report: &Report, passed: f64, now: Time) {
+        self.estimate.reported(report, passed, now);
     }
 
     pub fn round_trip(&mut self, now: Time, rtt: Duration) {
         self.estimate.round_trip(now, rtt);
+    }
+
+    /// The network's way is another one: what it took before says nothing of a queue.
+    pub fn another_way(&mut self) {
+        self.estimate.another_way();
     }
 
     /// The far side may hold a frame back for so long: that is no queue.

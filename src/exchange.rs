@@ -27,7 +27,8 @@ impl Pinging {
     /// When the next ping is due.
     pub fn due(&self) -> Time {
         let every = match self.count {
-            ..BURST => BURST_EVERY,
+            ..BURST if self.open.is_none() => BURST_EVERY, // a far one takes longer to answer
+            ..BURST => EVERY,
             count => EVERY + Duration::from_millis(u64::from(count) * 37 % SPREAD),
         };
         self.last.map_or(Time::default(), |last| last + every)
@@ -88,6 +89,10 @@ mod tests {
         assert_eq!(p.due(), Time::default());
         for _ in 0..BURST {
             p.asked(Time::default(), true);
+            assert!(p.due() >= Time::default() + EVERY, "the answer is waited for, from however far");
+            let pong = Pong { sent: Time::default(), received: Time::default(), answered: Time::default() };
+            assert!(p.answered(&pong, Time::from_micros(240_000)).is_some());
+            assert!(p.count == BURST || p.due() == Time::default() + BURST_EVERY);
         }
         let due: Vec<_> = (0..9)
             .map(|_| {

@@ -17,8 +17,13 @@ const ANSWER: Duration = Duration::from_millis(25);
 pub const HELD_MAX: usize = 64 << 20;
 /// Round trips over an empty link to remember: the least of these is the link's own.
 const CLEAN: usize = 10;
+/// After so many in a row that took so much longer, with frames on their way, the link is emptied once to see whether its way
+/// has become longer; where it has not, they show our own queue, and it is not looked again for long.
+const LONGER: Duration = Duration::from_millis(50);
+const IN_A_ROW: u32 = 3;
+const NEXT: u32 = 15;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flow {
     /// The link's number, the time of sending and the bytes of what is not acknowledged.
     unacknowledged: VecDeque<(u64, Time, usize)>,
@@ -26,9 +31,20 @@ pub struct Flow {
     /// The far side may hold a frame back for so long.
     held: Duration,
     clean: VecDeque<Duration>,
+    /// Long round trips in a row, how many are enough to empty the link, and whether it was emptied for the one that is awaited.
+    longer: u32,
+    enough: u32,
+    emptied: bool,
     /// When the last frame was sent, and how long after the one before.
     last: Time,
     interval: Duration,
+}
+
+impl Default for Flow {
+    fn default() -> Flow {
+        let (unacknowledged, bytes, held, clean, longer, emptied, last, interval) = Default::default();
+        Flow { unacknowledged, bytes, held, clean, longer, enough: IN_A_ROW, emptied, last, interval }
+    }
 }
 
 impl Flow {
@@ -72,17 +88,40 @@ impl Flow {
         self.clean.iter().min().copied().unwrap_or_default()
     }
 
-    /// A round trip that found the link empty. Only such ones count: measured through our own queue, the round trip
-    /// would allow a longer queue, and that a longer round trip.
-    pub fn round_trip(&mut self, rtt: Duration) {
-        if self.clean.len() == CLEAN {
-            self.clean.pop_front();
+    /// A round trip is being measured; whether it finds the link empty.
+    pub fn asked(&mut self) -> bool {
+        self.emptied = self.asks();
+        self.longer = if self.emptied { 0 } else { self.longer };
+        self.is_empty()
+    }
+
+    /// Whether one is to be measured now, as the link has been emptied for it.
+    pub fn asks(&self) -> bool {
+        self.longer >= self.enough && self.is_empty()
+    }
+
+    /// A round trip; `clean`: it found the link empty. Only such ones count: measured through our own queue, the round trip
+    /// would allow a longer queue, and that a longer round trip. Whether the way is another one than before.
+    pub fn round_trip(&mut self, rtt: Duration, clean: bool) -> bool {
+        let longer = rtt > self.rtt() + LONGER;
+        if !clean {
+            self.longer = if longer { self.longer + 1 } else { 0 };
+            return false;
         }
+        let emptied = std::mem::take(&mut self.emptied);
+        let another = emptied && longer;
+        (self.longer, self.enough) = (0, if emptied && !longer { NEXT } else { IN_A_ROW });
+        let forgotten = if another { self.clean.len() } else { usize::from(self.clean.len() == CLEAN) };
+        self.clean.drain(..forgotten);
         self.clean.push_back(rtt);
+        another
     }
 
     /// Whether one more frame may go: never a wait for the clock, only for an acknowledgement.
     pub fn room(&self, now: Time) -> bool {
+        if self.longer >= self.enough {
+            return false;
+        }
         let Some(&(_, oldest, _)) = self.unacknowledged.front() else { return true };
         self.unacknowledged.len() < FRAMES || now.since(oldest) <= self.rtt() + SLACK + self.held
     }
@@ -109,7 +148,7 @@ mod tests {
     #[test]
     fn a_long_fat_link_is_filled_and_a_slow_one_is_not() {
         let mut flow = Flow::default();
-        flow.round_trip(Duration::from_millis(200));
+        flow.round_trip(Duration::from_millis(200), true);
         for n in 0..11 {
             assert!(flow.room(ms(33 * n)), "340 ms may be on their way");
             flow.sent(n as u64, ms(33 * n), 1000);
@@ -122,7 +161,7 @@ mod tests {
     #[test]
     fn words_are_expected_after_a_round_trip_and_needed_before_there_is_no_room() {
         let mut flow = Flow::default();
-        flow.round_trip(Duration::from_millis(20));
+        flow.round_trip(Duration::from_millis(20), true);
         assert!(!flow.expects(ms(1000)) && flow.room_for_next(ms(1000)), "nothing was sent");
         for n in 0..4 {
             assert!(flow.room_for_next(ms(33 * n)), "{n}");
@@ -148,7 +187,7 @@ mod tests {
     fn the_queue_stays_bounded_on_a_slow_link() {
         // 10 frames a second pass, 30 are offered, the round trip grows with the queue: the lag must not.
         let mut flow = Flow::default();
-        flow.round_trip(Duration::from_millis(2));
+        flow.round_trip(Duration::from_millis(2), true);
         let (mut arrivals, mut busy_until, mut worst) = (VecDeque::new(), 0i64, 0);
         for tick in 0..3000i64 {
             while arrivals.front().is_some_and(|&(_, at)| at <= tick) {
@@ -162,6 +201,33 @@ mod tests {
             }
         }
         assert!(worst <= 440, "{worst} ms of lag");
+    }
+
+    #[test]
+    fn a_way_that_became_longer_is_measured_once_without_frames() {
+        for (empty, room) in [(240, true), (40, false)] {
+            let mut flow = Flow::default();
+            flow.round_trip(Duration::from_millis(40), true);
+            let mut emptied = 0;
+            for second in 0..14 {
+                for n in 30 * second..30 * second + 8 {
+                    flow.sent(n, ms(n as i64 * 33), 1);
+                }
+                flow.round_trip(Duration::from_millis(240), flow.is_empty());
+                assert!(!flow.asks(), "frames are on their way");
+                flow.acknowledged(30 * second + 7);
+                if flow.asks() {
+                    assert!(!flow.room(ms(0)), "nothing may come before the ping");
+                    assert!(flow.asked() && flow.room(ms(0)));
+                    assert_eq!(flow.round_trip(Duration::from_millis(empty), true), room);
+                    emptied += 1;
+                }
+            }
+            assert_eq!(emptied, 1, "once, whether that helped or not");
+            flow.sent(1000, ms(0), 1);
+            flow.sent(1001, ms(0), 1);
+            assert_eq!(flow.room(ms(300)), room, "with {empty} ms measured");
+        }
     }
 
     #[test]

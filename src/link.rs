@@ -112,6 +112,10 @@ pub trait Rx: Send {
     fn crossing(&mut self) -> Option<Crossing> {
         None
     }
+    /// What part of the frame of this number, that we sent, the network passed on.
+    fn passed(&mut self, _number: u64) -> f64 {
+        1.0
+    }
     fn repaired(&mut self) -> Repaired {
         Repaired::default()
     }

@@ -219,9 +219,10 @@ async fn write(
         let other = async { Next::Other(besides.as_mut().await) };
         let ping = async {
             let due = with(&state.pinging, |p| p.due());
-            pings.until(Some(due)).await;
+            let asks = with(&state.flow, |flow| flow.asks());
+            pings.until(Some(if asks { clock::now() } else { due })).await;
             let now = clock::now();
-            let clean = with(&state.flow, |flow| flow.is_empty());
+            let clean = with(&state.flow, |flow| flow.asked());
             with(&state.pinging, |p| p.asked(now, clean));
             state.hurried.notify(usize::MAX);
             Next::Ping(now)
@@ -326,7 +327,8 @@ async fn read(
         match message {
             None => bail!("the connection was closed"),
             Some(Message::Report(report)) => {
-                peer.link().rate.reported(&report, clock::now());
+                let passed = rx.passed(report.acknowledged);
+                peer.link().rate.reported(&report, passed, clock::now());
                 let settled = with(&state.flow, |flow| flow.acknowledged(report.acknowledged));
                 with(held, |held| held.drain(..settled.min(held.len())).for_each(drop));
                 if !state.patient.load(Ordering::Relaxed) {
@@ -339,10 +341,14 @@ async fn read(
             Some(Message::Pong(pong)) => {
                 let taken = with(&state.pinging, |p| p.answered(&pong, clock::now()));
                 if let Some((exchange, clean)) = taken {
-                    peer.link().offset.add(exchange);
+                    let another_way = with(&state.flow, |flow| flow.round_trip(exchange.rtt, clean));
+                    let mut link = peer.link();
+                    link.offset.add(exchange);
+                    if another_way {
+                        link.rate.another_way();
+                    }
                     if clean {
-                        with(&state.flow, |flow| flow.round_trip(exchange.rtt));
-                        peer.link().rate.round_trip(clock::now(), exchange.rtt);
+                        link.rate.round_trip(clock::now(), exchange.rtt);
                     }
                 }
             }

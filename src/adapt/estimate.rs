@@ -91,7 +91,7 @@ pub struct Estimate {
     late: Least,
     signal: f64,
     standing: Least,
-    /// The part of the packets that was lost, on average, and when that was last looked at.
+    /// The part of the packets that was lost, on average, and of those that were looked at last.
     lost: f64,
     lost_last: f64,
     calm: Option<Time>,
@@ -161,6 +161,13 @@ impl Estimate {
         self.round_trip.add(now, micros(rtt));
     }
 
+    /// The network's way is another one: what it took before says nothing of a queue.
+    pub fn another_way(&mut self) {
+        (self.one_way, self.round_trip) = (Least::new(BASE), Least::new(BASE));
+        (self.late, self.standing) = (Least::new(OTHERS), Least::new(OTHERS));
+        self.seen.clear();
+    }
+
     /// The network lost this part of the packets of so many seconds.
     pub fn losing(&mut self, part: f64, seconds: f64) {
         let part = if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 };
@@ -170,7 +177,7 @@ impl Estimate {
     }
 
     /// The far side has frames up to a number. What it says of frames that were never sent is not heard.
-    pub fn reported(&mut self, report: &Report, now: Time) {
+    pub fn reported(&mut self, report: &Report, passed: f64, now: Time) {
         if report.acknowledged >= self.next {
             return;
         }
@@ -179,7 +186,7 @@ impl Estimate {
             newest = Some(sent);
         }
         if let Some(sent) = newest {
-            self.measure(&sent, report, now);
+            self.measure(&sent, report, passed, now);
             self.update(now);
         }
     }
@@ -192,7 +199,7 @@ impl Estimate {
     }
 
     /// Their clock may jump and their words may be wrong: neither makes the queue longer than our own clock shows.
-    fn measure(&mut self, sent: &Sent, report: &Report, now: Time) {
+    fn measure(&mut self, sent: &Sent, report: &Report, passed: f64, now: Time) {
         let whole = now.since(sent.at);
         let span = report.arrived.since(report.began).min(whole);
         let there = report.began.micros().saturating_sub(sent.at.micros());
@@ -202,12 +209,11 @@ impl Estimate {
         self.late.add(now, at_most.max(0));
         let queue = above.min(at_most).max(0) as f64 * 1e-6;
         push(&mut self.seen, SEEN, queue);
-        // Of what overflows a queue the rest alone has passed.
-        let passed = if self.lost() > LOST_MANY { 1.0 - self.lost() } else { 1.0 };
-        let rate = sent.bytes.saturating_sub(FIRST) as f64 * passed * 8.0 / span.as_secs_f64().max(1e-5);
+        let bytes = (sent.bytes as f64 * passed) as usize;
+        let rate = bytes.saturating_sub(FIRST) as f64 * 8.0 / span.as_secs_f64().max(1e-5);
         // What hardly took longer to come than to be made shows only that the network is no slower than that.
         let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
-        if sent.bytes >= PASSED_BYTES && shows {
+        if bytes >= PASSED_BYTES && shows {
             let before = self.passing();
             push(&mut self.passed, PASSED, rate);
             let slow = |rate: &f64| before.is_some_and(|before| rate * ANOTHER.1 < before);
@@ -224,7 +230,7 @@ impl Estimate {
     pub fn passing(&self) -> Option<f64> {
         let mut rates: Vec<f64> = self.passed.iter().copied().collect();
         rates.sort_by(f64::total_cmp);
-        rates.get(rates.len().saturating_sub(1) / 2).copied()
+        rates.get(rates.len() / 2).copied()
     }
 
     /// Seconds that the oldest frame on its way has been waiting for more than its own way.

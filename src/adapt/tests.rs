@@ -30,7 +30,7 @@ fn known() -> Rate {
     for n in 0..30 {
         let at = n * 33;
         send(&mut rate, n as u64, at, 50_000);
-        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
+        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), 1.0, ms(at + 30));
     }
     rate
 }
@@ -49,7 +49,7 @@ fn what_a_slow_network_takes_is_measured_from_the_first_packet_on() {
         // Eight packets of Ethernet at 1.5 Mbit/s: 8 ms each, and the first of them begins the frame when it is there.
         let at = n * 100;
         send(&mut rate, n as u64, at, 8 * 1500);
-        rate.reported(&report(n as u64, at * 1000 + 13_000, at * 1000 + 69_000), ms(at + 75));
+        rate.reported(&report(n as u64, at * 1000 + 13_000, at * 1000 + 69_000), 1.0, ms(at + 75));
     }
     let target = rate.target().unwrap();
     assert!((1_400_000..1_450_000).contains(&target), "{target}");
@@ -58,13 +58,13 @@ fn what_a_slow_network_takes_is_measured_from_the_first_packet_on() {
 #[test]
 fn what_was_never_sent_is_not_acknowledged() {
     let mut rate = Rate::default();
-    rate.reported(&report(0, 0, 0), ms(1));
-    rate.reported(&report(u64::MAX, 0, 0), ms(2));
+    rate.reported(&report(0, 0, 0), 1.0, ms(1));
+    rate.reported(&report(u64::MAX, 0, 0), 1.0, ms(2));
     assert_eq!(rate.target(), None);
     let mut rate = known();
     let before = rate.target();
     for n in [30, 31, u64::MAX, 29, 0] {
-        rate.reported(&report(n, 0, 0), ms(2000)); // not sent yet, or settled long ago
+        rate.reported(&report(n, 0, 0), 1.0, ms(2000)); // not sent yet, or settled long ago
     }
     assert_eq!(rate.target(), before);
 }
@@ -77,7 +77,7 @@ fn clocks_that_jump_show_no_queue() {
             let at = n * 33;
             send(&mut rate, n as u64, at, 50_000);
             let theirs = jump + (at + 5) * 1000;
-            rate.reported(&report(n as u64, theirs, theirs + 20_000), ms(at + 30));
+            rate.reported(&report(n as u64, theirs, theirs + 20_000), 1.0, ms(at + 30));
         }
         let load = rate.load(Time::default()).unwrap();
         assert!(load.target > 15e6 && load.why == Why::Passing, "after {jump}: {load:?}");
@@ -93,8 +93,8 @@ fn nonsense_of_a_peer_is_no_panic() {
             for n in 30..40 {
                 let at = n * 33;
                 send(&mut rate, n as u64, at, usize::MAX >> 20);
-                rate.reported(&report(n as u64, began, arrived), ms(at + 30));
-                rate.reported(&report(n as u64, arrived, began), ms(at - 30));
+                rate.reported(&report(n as u64, began, arrived), 1.0, ms(at + 30));
+                rate.reported(&report(n as u64, arrived, began), 1.0, ms(at - 30));
                 rate.wait(ms(at + 31));
             }
             let target = rate.target().unwrap();
@@ -134,7 +134,7 @@ fn what_stands_in_the_way_gets_nothing_added() {
         // The way is 100 ms longer from now on.
         let at = 1000 + 33 * (n - 30);
         send(&mut rate, n as u64, at, 50_000);
-        rate.reported(&report(n as u64, (at + 55) * 1000, (at + 75) * 1000), ms(at + 130));
+        rate.reported(&report(n as u64, (at + 55) * 1000, (at + 75) * 1000), 1.0, ms(at + 130));
     }
     send(&mut rate, 100, 4000, 50_000);
     let stalls = rate.stalls().unwrap();
@@ -152,7 +152,7 @@ fn two_slow_frames_behind_a_queue_are_another_network() {
             let at = 1000 + 300 * (n - 30);
             send(&mut rate, n as u64, at, 50_000);
             let began = at + 5 + queue;
-            rate.reported(&report(n as u64, began * 1000, (began + 100) * 1000), ms(began + 105));
+            rate.reported(&report(n as u64, began * 1000, (began + 100) * 1000), 1.0, ms(began + 105));
         }
         let passing = rate.passing().unwrap();
         assert_eq!(passing < 4e6, falls, "{passing} behind {queue} ms");
@@ -168,7 +168,7 @@ fn losses_that_have_ended_are_not_held_against_a_network() {
     assert!(matches!(rate.load(ms(1000)).unwrap().why, Why::Lost(_)));
     send(&mut rate, 31, 1033, 50_000);
     rate.lost((40, 160));
-    rate.reported(&report(31, 1_038_000, 1_058_000), ms(1063));
+    rate.reported(&report(31, 1_038_000, 1_058_000), 1.0, ms(1063));
     assert!(rate.target().unwrap() as f64 > 0.9 * before as f64, "{:?}", rate.load(ms(1063)));
 }
 
@@ -181,7 +181,7 @@ fn what_frames_are_held_for_is_no_queue() {
         let at = n * 200;
         send(&mut rate, n as u64, at, 50_000);
         rate.wait(ms(at + 160));
-        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 165));
+        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), 1.0, ms(at + 165));
     }
     let load = rate.load(Time::default()).unwrap();
     assert!(load.target > 18e6 && load.why == Why::Passing, "{load:?}");
@@ -200,7 +200,7 @@ fn losses_without_a_queue_are_the_radios_up_to_a_tenth() {
             let at = n * 33;
             send(&mut rate, n as u64, at, 50_000);
             rate.lost((lost * (n as u64 - 29), 100 * (n as u64 - 29)));
-            rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
+            rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), 1.0, ms(at + 30));
         }
         assert_eq!((rate.target().unwrap() as f64) < 0.9 * before, falls, "{lost} %");
     }
@@ -249,7 +249,7 @@ fn frames_that_come_as_they_are_made_show_no_slow_network() {
         rate.begun(n as u64, ms(at));
         let waited = Duration::from_millis(20);
         rate.sent(ms(at + 20), Burst { bytes: 10_000, wire: 10_000, whole: false, waited });
-        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), ms(at + 30));
+        rate.reported(&report(n as u64, (at + 5) * 1000, (at + 25) * 1000), 1.0, ms(at + 30));
     }
     assert!(rate.target().unwrap() >= before);
 }
@@ -355,7 +355,11 @@ fn what_a_narrow_network_has_shown_fades_while_small_frames_pass_freely() {
         for n in 30..330 {
             let at = n * 33;
             send(&mut rate, n as u64, at, 2_000);
-            rate.reported(&report(n as u64, (at + 5 + queue) * 1000, (at + 6 + queue) * 1000), ms(at + 11 + queue));
+            rate.reported(
+                &report(n as u64, (at + 5 + queue) * 1000, (at + 6 + queue) * 1000),
+                1.0,
+                ms(at + 11 + queue),
+            );
         }
         assert_eq!(rate.target().unwrap() > 40_000_000, free, "{queue} ms of queue: {:?}", rate.target());
     }

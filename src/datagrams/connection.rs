@@ -208,6 +208,11 @@ impl Connection {
         self.outbox.settled_number()
     }
 
+    /// The part of the frame of this link's number that arrived.
+    pub fn passed(&self, link_number: u64) -> f64 {
+        self.outbox.passed(link_number)
+    }
+
     /// The peer has left, or knows nothing of us.
     pub fn is_gone(&self) -> bool {
         self.gone

@@ -25,6 +25,8 @@ mod frame;
 
 /// Frames whose fate is not known; of older ones everything is taken for lost.
 const FRAMES: usize = 256;
+/// Frames that are reported after they were forgotten: a word of both is one packet, mostly.
+const FORGOTTEN: usize = 8;
 /// What a packet is on its way for besides the way itself, when the last moment to send again is reckoned.
 const MARGIN: Duration = Duration::from_millis(2);
 
@@ -46,8 +48,8 @@ pub struct Outbox {
     spent: Spent,
     /// Frames so far.
     count: u64,
-    /// The link's number of the newest frame that was forgotten.
-    forgotten: Option<u64>,
+    /// The link's numbers of the last frames that were forgotten, and what part of each arrived.
+    forgotten: VecDeque<(u64, f64)>,
     lost: Vec<(usize, u64)>,
 }
 
@@ -85,7 +87,7 @@ impl Outbox {
             came: 0,
             spent,
             count: 0,
-            forgotten: None,
+            forgotten: VecDeque::new(),
             lost,
         }
     }
@@ -305,7 +307,8 @@ impl Outbox {
             }
         }
         while self.frames.front().is_some_and(|frame| frame.number < before && frame.is_settled()) {
-            self.forgotten = self.frames.pop_front().map(|frame| frame.link_number);
+            self.forgotten.extend(self.frames.pop_front().map(|frame| (frame.link_number, frame.passed())));
+            self.forgotten.drain(..self.forgotten.len().saturating_sub(FORGOTTEN));
         }
     }
 
@@ -317,7 +320,14 @@ impl Outbox {
     /// The link's number up to which nothing is on its way.
     pub fn settled_number(&self) -> Option<u64> {
         let settled = self.frames.iter().take_while(|frame| frame.is_settled()).last();
-        settled.map(|frame| frame.link_number).or(self.forgotten)
+        settled.map(|frame| frame.link_number).or(self.forgotten.back().map(|(number, _)| *number))
+    }
+
+    /// The part of the frame of this link's number that arrived; all where that is not known any more.
+    pub fn passed(&self, link_number: u64) -> f64 {
+        let forgotten = self.forgotten.iter().copied();
+        let mut known = self.frames.iter().map(|frame| (frame.link_number, frame.passed())).chain(forgotten);
+        known.find(|(number, _)| *number == link_number).map_or(1.0, |(_, passed)| passed)
     }
 
     /// Whether nothing is on its way.

@@ -33,6 +33,8 @@ struct Packet {
     flow: usize,
     serial: u64,
     frame: u64,
+    /// The serial of the frame's first, and whether it is its last.
+    first: u64,
     last: bool,
     height: usize,
     pushed: i64,
@@ -103,12 +105,12 @@ pub struct Stream {
     sent: Option<usize>,
     coded: (u8, usize),
     packets: u64,
-    /// The receiver: packets that came or were lost, and the frame that is coming.
+    /// The receiver: packets that came or were lost, and the frame that is coming, since when, and how many of it came.
     expected: u64,
     lost: u64,
-    coming: (u64, i64),
+    coming: (u64, i64, u64),
     heard: i64,
-    reports: VecDeque<(i64, Report, u64, u64)>,
+    reports: VecDeque<(i64, (Report, f64), u64, u64)>,
     /// What arrived, when, and for how long it had queued, in ms.
     pub arrived: Vec<(i64, usize, i64)>,
     /// When each frame was whole, and its lines.
@@ -133,7 +135,7 @@ impl Stream {
         let (mut rate, mut flow) = (Rate::new(Arc::new(Limits::new(None, true))), Flow::default());
         let clean = Duration::from_millis(2 * DELAY as u64);
         rate.round_trip(at(starts), clean);
-        flow.round_trip(clean);
+        flow.round_trip(clean, true);
         Stream {
             starts,
             part,
@@ -147,7 +149,7 @@ impl Stream {
             packets: 0,
             expected: 0,
             lost: 0,
-            coming: (0, 0),
+            coming: (0, 0, 0),
             heard: 0,
             reports: VecDeque::new(),
             arrived: Vec::new(),
@@ -158,9 +160,9 @@ impl Stream {
 
     /// What the network has brought back by now.
     fn hear(&mut self, ms: i64) {
-        while let Some((_, report, lost, seen)) = self.reports.pop_front_if(|(due, ..)| *due <= ms) {
+        while let Some((_, (report, passed), lost, seen)) = self.reports.pop_front_if(|(due, ..)| *due <= ms) {
             self.heard = ms;
-            self.rate.reported(&report, at(ms));
+            self.rate.reported(&report, passed, at(ms));
             self.rate.lost((lost, seen));
             self.flow.acknowledged(report.acknowledged);
         }
@@ -201,10 +203,12 @@ impl Stream {
         self.rate.sent(now, Burst { bytes, wire: bytes, whole, waited: Duration::ZERO });
         self.flow.sent(self.frames, now, bytes);
         let count = bytes.div_ceil(PACKET);
+        let first = self.packets;
         let packets = (0..count).map(|n| {
             let serial = self.packets + n as u64;
             let length = PACKET.min(bytes - n * PACKET);
-            (Packet { flow: 0, serial, frame: self.frames, last: n + 1 == count, height: coded.1, pushed: ms }, length)
+            let (frame, last) = (self.frames, n + 1 == count);
+            (Packet { flow: 0, serial, frame, first, last, height: coded.1, pushed: ms }, length)
         });
         let packets = packets.collect();
         self.packets += count as u64;
@@ -218,13 +222,15 @@ impl Stream {
         self.expected = packet.serial + 1;
         self.arrived.push((ms, bytes, ms - packet.pushed - DELAY));
         if self.coming.0 != packet.frame || self.coming.1 == 0 {
-            self.coming = (packet.frame, ms);
+            self.coming = (packet.frame, ms, 0);
         }
+        self.coming.2 += 1;
         if packet.last {
             self.shown.push((ms, packet.height));
             let theirs = |ms: i64| Time::from_micros(OFFSET + ms * 1000 + ms / 20);
             let report = Report { acknowledged: packet.frame, began: theirs(self.coming.1), arrived: theirs(ms) };
-            self.reports.push_back((ms + DELAY, report, self.lost, self.expected));
+            let passed = self.coming.2 as f64 / (packet.serial + 1 - packet.first) as f64;
+            self.reports.push_back((ms + DELAY, (report, passed), self.lost, self.expected));
         }
     }
 
@@ -279,7 +285,7 @@ impl Tcp {
         ((self.flying as f64) < self.window).then(|| {
             self.flying += 1;
             self.serial += 1;
-            Packet { flow: usize::MAX, serial: self.serial - 1, frame: 0, last: false, height: 0, pushed: ms }
+            Packet { flow: usize::MAX, serial: self.serial - 1, frame: 0, first: 0, last: false, height: 0, pushed: ms }
         })
     }
 

@@ -102,6 +102,14 @@ impl Frame {
         parts.count() + block.parities.iter().filter(|(_, state)| came(state)).count() < block.parts
     }
 
+    /// The part of it that is known to have arrived, as far as it was needed.
+    pub(super) fn passed(&self) -> f64 {
+        let parts = self.parts.iter().map(|(_, state)| state);
+        let parities = self.blocks.iter().flat_map(|block| block.parities.iter().map(|(_, state)| state));
+        let arrived = parts.chain(parities).filter(|state| **state == State::Arrived).count();
+        (arrived as f64 / self.parts.len().max(1) as f64).min(1.0)
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.ended && self.blocks.iter().all(|block| block.settled)
     }

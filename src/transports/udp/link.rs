@@ -243,6 +243,10 @@ impl Rx for UdpRx {
         Some(lock(&self.0.connection).take_crossing())
     }
 
+    fn passed(&mut self, number: u64) -> f64 {
+        lock(&self.0.connection).passed(number)
+    }
+
     fn repaired(&mut self) -> Repaired {
         lock(&self.0.connection).repaired()
     }
