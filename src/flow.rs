@@ -97,7 +97,11 @@ impl Flow {
 
     /// Whether one is to be measured now, as the link has been emptied for it.
     pub fn asks(&self) -> bool {
-        self.longer >= self.enough && self.is_empty()
+        self.empties() && self.is_empty()
+    }
+
+    fn empties(&self) -> bool {
+        self.longer >= self.enough
     }
 
     /// A round trip; `clean`: it found the link empty. Only such ones count: measured through our own queue, the round trip
@@ -119,7 +123,7 @@ impl Flow {
 
     /// Whether one more frame may go: never a wait for the clock, only for an acknowledgement.
     pub fn room(&self, now: Time) -> bool {
-        if self.longer >= self.enough {
+        if self.empties() {
             return false;
         }
         let Some(&(_, oldest, _)) = self.unacknowledged.front() else { return true };

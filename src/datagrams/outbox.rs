@@ -323,11 +323,14 @@ impl Outbox {
         settled.map(|frame| frame.link_number).or(self.forgotten.back().map(|(number, _)| *number))
     }
 
-    /// The part of the frame of this link's number that arrived; all where that is not known any more.
+    /// The part of the frame of this link's number that arrived, of one that was abandoned and the next the next; all where that
+    /// is not known any more.
     pub fn passed(&self, link_number: u64) -> f64 {
-        let forgotten = self.forgotten.iter().copied();
-        let mut known = self.frames.iter().map(|frame| (frame.link_number, frame.passed())).chain(forgotten);
-        known.find(|(number, _)| *number == link_number).map_or(1.0, |(_, passed)| passed)
+        if let Some(frame) = self.frames.iter().rev().find(|frame| frame.link_number == link_number) {
+            return frame.passed();
+        }
+        let forgotten = self.forgotten.iter().rev().find(|(number, _)| *number == link_number);
+        forgotten.map_or(1.0, |(_, passed)| *passed)
     }
 
     /// Whether nothing is on its way.
