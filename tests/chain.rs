@@ -319,8 +319,7 @@ fn more_peers_than_can_join_are_not_waited_for() {
 #[test]
 fn what_a_source_changes_comes_to_the_last_one() {
     let (mut send, to) = coordinator(&["--http", "127.0.0.1:0"]);
-    let line = send.says("serving http://");
-    let at = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_string();
+    let at = send.serving();
     let _a = peer(&to, "a", &[]);
     let mut b = peer(&to, "b", &[]);
     b.stats(|line| line["size"] == "160x120");

@@ -72,8 +72,7 @@ fn opencv_reads_a_stream_of_a_hub_as_a_camera() {
     let (true, Some(path)) = (have("python3"), installed("opencv")) else { return };
     let mut hub = vstream(&["hub", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"]);
     let to = hub.listening();
-    let line = hub.says("serving http://");
-    let at = line.split("http://").nth(1).expect("an address follows").trim_end_matches('/');
+    let at = hub.serving();
     let mut send = vstream(&["send", "--from", "test?size=640x480&fps=30", "--to", &format!("{to}/talk")]);
     send.says("connected");
     for (size, width, height) in [("source", "640", "480"), ("240p", "320", "240")] {

@@ -22,8 +22,7 @@ fn hub(args: &[&str]) -> (Vstream, Vstream, String) {
 fn hub_and_links(args: &[&str]) -> (Vstream, Vstream, String, String) {
     let mut hub = vstream(&[&["hub", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"], args].concat());
     let to = hub.listening();
-    let line = hub.says("serving http://");
-    let at = line.split("http://").nth(1).expect("an address follows").trim_end_matches('/').to_string();
+    let at = hub.serving();
     let mut send = vstream(&["send", "--from", "test?size=640x480&fps=30", "--to", &format!("{to}/talk")]);
     send.says("connected");
     (hub, send, at, to)
@@ -208,8 +207,7 @@ fn a_page_is_told_why_it_is_put_out() {
 #[test]
 fn a_page_takes_over_where_there_is_a_key_and_the_other_is_told() {
     let mut hub = vstream(&["hub", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--key", "of the house"]);
-    let line = hub.says("serving http://");
-    let at = line.split("http://").nth(1).unwrap().trim_end_matches('/');
+    let at = hub.serving();
     let live = |query: &str| {
         let mut request = format!("ws://{at}/ws?name=desk&live=1{query}").into_client_request().unwrap();
         request.headers_mut().insert("Authorization", "Bearer of the house".parse().unwrap());

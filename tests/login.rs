@@ -24,8 +24,7 @@ fn http(address: &str, head: &str, body: &str) -> (u16, String) {
 #[test]
 fn pages_ask_for_it() {
     let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--key", KEY]);
-    let line = recv.says("serving ");
-    let address = line.split("http://").nth(1).unwrap().trim_end_matches('/');
+    let address = &recv.serving();
     for path in ["/", "/state", "/stream", "/snapshot", "/metrics", "/health", "/control", "/live.js", "/nowhere"] {
         assert_eq!(http(address, &format!("GET {path} HTTP/1.1"), "").0, 401, "{path}");
     }
@@ -61,10 +60,10 @@ fn the_warning_goes_with_a_key() {
 #[test]
 fn a_panel_shows_a_stream_that_has_the_same_key() {
     let mut recv = vstream(&["recv", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--key", KEY]);
-    let page = recv.says("serving ").split("http://").nth(1).unwrap().trim_end_matches('/').to_string();
+    let page = recv.serving();
     let proxy = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--monitor", &page, "--key", KEY];
     let mut shape = vstream(&[&["shape"], &proxy[..]].concat());
-    let panel = shape.says("serving ").split("http://").nth(1).unwrap().trim_end_matches('/').to_string();
+    let panel = shape.serving();
     let asked = "GET /monitors/0/state HTTP/1.1";
     assert_eq!(http(&panel, asked, "").0, 401);
     let (status, answer) = http(&panel, &format!("{asked}\r\nAuthorization: Bearer {KEY}"), "");

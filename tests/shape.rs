@@ -112,7 +112,7 @@ fn connections_that_come_and_go_leave_nothing() {
     const CLIENTS: usize = 10_000;
     let (listener, to) = listener();
     let (mut shape, address) = shape(&to, &["--delay", "1ms"]);
-    api(&mut shape); // the last socket that it opens for itself
+    shape.serving(); // the last socket that it opens for itself
     let fd = format!("/proc/{}/fd", shape.id());
     let files = || std::fs::read_dir(&fd).unwrap().count();
     let before = files();
@@ -144,7 +144,7 @@ fn a_stream_passes_a_bad_network() {
 #[test]
 fn a_script_and_the_api_change_live_connections() {
     let (mut shape, mut client, mut target) = pair(&["--script", "rfc8867-5.1", "--scale", "100"]);
-    let api = api(&mut shape);
+    let api = shape.serving();
     shape.says("at 0.0 s: up rate=100mbit");
     client.write_all(b"1").unwrap();
     read(&mut target, 1);
@@ -162,7 +162,7 @@ fn a_script_and_the_api_change_live_connections() {
 #[test]
 fn toxics_cut_connections() {
     let (mut shape, mut client, mut target) = pair(&[]);
-    let api = api(&mut shape);
+    let api = shape.serving();
     let limit = r#"{"type":"limit_data","stream":"upstream","attributes":{"bytes":5}}"#;
     assert_eq!(ask(&api, "POST", "/proxies/shape/toxics", limit).0, 200);
     client.write_all(b"123456789").unwrap();
@@ -176,7 +176,7 @@ fn toxics_cut_connections() {
 #[test]
 fn a_strangers_page_changes_nothing() {
     let (mut shape, _client, _target) = pair(&[]);
-    let api = api(&mut shape);
+    let api = shape.serving();
     let mut stream = connect(&api);
     let head =
         format!("POST /reset HTTP/1.1\r\nHost: {api}\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n");
@@ -199,7 +199,7 @@ fn a_configuration_is_read_again_at_sighup() {
     let args = ["shape", "--config", path.to_str().unwrap(), "--stats", "none"];
     let mut shape = vstream(&[&args[..], &API].concat());
     shape.listening();
-    let api = api(&mut shape);
+    let api = shape.serving();
     write("20ms");
     shape.signal(Signal::HUP);
     shape.says("was read again: 1 proxies");

@@ -85,6 +85,12 @@ impl Vstream {
         line.split("listening on ").nth(1).expect("an address follows").to_string()
     }
 
+    /// Where it serves pages, as `HOST:PORT`.
+    pub fn serving(&mut self) -> String {
+        let line = self.says("serving http://");
+        line.split("http://").nth(1).expect("an address follows").trim_end_matches('/').to_string()
+    }
+
     /// Waits for a line of JSON stats that is as wanted.
     pub fn stats(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + LIMIT;

@@ -69,8 +69,3 @@ pub fn ask(api: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
 }
-
-pub fn api(shape: &mut Vstream) -> String {
-    let line = shape.says("serving http://");
-    line.split("http://").nth(1).unwrap().trim_end_matches('/').to_string()
-}
