@@ -71,6 +71,10 @@ struct Waiting<T> {
 #[derive(Debug)]
 struct Flying<T> {
     due: Nanos,
+    /// Of a stream: when it would be due without losses, how often it was sent in vain, and how long its first timeout is.
+    lossless: Nanos,
+    fate: Fate,
+    timeout: Duration,
     order: u64,
     queued_us: u64,
     to: T,
@@ -152,7 +156,30 @@ impl<T: Clone> Shaper<T> {
             lock(&self.shared).set(now, settings.rate.clone());
             (self.leaves, self.ready) = (None, now);
         }
-        self.settings = settings.clone();
+        let before = std::mem::replace(&mut self.settings, settings.clone());
+        let losses = |settings: &Settings| (settings.loss, settings.burst_loss, settings.corrupt);
+        if self.carrier == Carrier::Stream && losses(&before) != losses(settings) {
+            self.retransmit(now);
+        }
+    }
+
+    /// What is sent again from now on is lost by the settings of now: an outage ends for what it had stopped too.
+    fn retransmit(&mut self, now: Nanos) {
+        let waits = self.queue.iter_mut().filter(|waiting| waiting.fate.lost > 0);
+        waits.for_each(|waiting| waiting.fate.throw_again(0, &self.settings));
+        let mut flight = std::mem::take(&mut self.flight).into_vec();
+        flight.sort_unstable_by_key(|Reverse(flying)| flying.order);
+        self.last = 0;
+        for Reverse(flying) in &mut flight {
+            let due = |lost| flying.lossless.saturating_add(nanos(retransmission(flying.timeout, lost)));
+            let in_vain = (0..flying.fate.lost).take_while(|&lost| due(lost) <= now).count() as u32;
+            if flying.fate.lost > 0 {
+                flying.fate.throw_again(in_vain.max(1), &self.settings);
+            }
+            flying.due = due(flying.fate.lost).max(self.last);
+            self.last = flying.due;
+        }
+        self.flight = flight.into();
     }
 
     /// A packet arrives, or a piece of a stream.
@@ -163,7 +190,7 @@ impl<T: Clone> Shaper<T> {
         if self.carrier == Carrier::Stream {
             fate.lost += u32::from(fate.corrupt);
             (fate.corrupt, fate.twice, fate.reorder) = (false, false, false);
-            self.stats.lost += u64::from(fate.lost);
+            self.stats.lost += u64::from(fate.lost > 0);
             return self.enter(now, to, bytes, fate, 0);
         }
         if fate.lost > 0 {
@@ -206,6 +233,7 @@ impl<T: Clone> Shaper<T> {
         self.stats.packets += 1;
         self.stats.bytes += flying.bytes.len() as u64;
         self.stats.queued_us += flying.queued_us;
+        self.stats.lost += u64::from(flying.fate.lost.saturating_sub(1)); // the first was counted when it was lost
         Some((flying.to, flying.bytes))
     }
 
@@ -279,21 +307,24 @@ impl<T: Clone> Shaper<T> {
             on_the_way = if delay > 0 { 0 } else { nanos(OVERTAKEN) };
             self.stats.reordered += 1;
         }
-        let mut due = now.saturating_add(on_the_way);
+        let lossless = now.saturating_add(on_the_way);
+        let timeout = 2 * self.settings.delay + RETRANSMIT;
+        let mut due = lossless;
         if self.carrier == Carrier::Stream {
-            due = due.saturating_add(nanos(retransmission(self.settings.delay, packet.fate.lost))).max(self.last);
+            due = due.saturating_add(nanos(retransmission(timeout, packet.fate.lost))).max(self.last);
             self.last = due;
         }
         self.order += 1;
         self.flying += packet.bytes.len();
         let queued_us = (now - packet.arrived).max(0) as u64 / 1000;
-        self.flight.push(Reverse(Flying { due, order: self.order, queued_us, to: packet.to, bytes: packet.bytes }));
+        let Waiting { to, bytes, fate, .. } = packet;
+        self.flight.push(Reverse(Flying { due, lossless, fate, timeout, order: self.order, queued_us, to, bytes }));
     }
 }
 
 /// What a stream's reader sees of losses: a timeout of a round trip (twice the delay) and 200 ms, doubling each time.
-fn retransmission(delay: Duration, lost: u32) -> Duration {
-    let timeouts = (0..lost).map(|n| ((2 * delay + RETRANSMIT) * (1 << n.min(16))).min(RETRANSMIT_MAX));
+fn retransmission(timeout: Duration, lost: u32) -> Duration {
+    let timeouts = (0..lost).map(|n| (timeout * (1 << n.min(16))).min(RETRANSMIT_MAX));
     timeouts.sum()
 }
 

@@ -35,12 +35,9 @@ impl Chance {
 
     pub fn throw(&mut self, settings: &Settings) -> Fate {
         let mut dice = Rng::with_seed(self.seeds.u64(..));
-        let mut lost = u32::from(self.loses(settings, &mut dice));
-        while (1..RETRIES).contains(&lost) && loses_again(settings, &mut dice) {
-            lost += 1;
-        }
+        let lost = u32::from(self.loses(settings, &mut dice));
         Fate {
-            lost,
+            lost: if lost > 0 { in_vain(lost, settings, &mut dice) } else { 0 },
             twice: hits(settings.duplicate, &mut dice),
             corrupt: hits(settings.corrupt, &mut dice),
             reorder: hits(settings.reorder, &mut dice),
@@ -62,6 +59,21 @@ impl Chance {
         self.bad = if self.bad { dice.f64() >= leave } else { dice.f64() < enter };
         self.bad
     }
+}
+
+impl Fate {
+    /// What has been sent so many times in vain is sent again under other settings.
+    pub fn throw_again(&mut self, lost: u32, settings: &Settings) {
+        self.lost = in_vain(lost, settings, &mut Rng::with_seed(self.bit));
+    }
+}
+
+/// How often a packet is sent in vain that already was so many times.
+fn in_vain(mut lost: u32, settings: &Settings, dice: &mut Rng) -> u32 {
+    while lost < RETRIES && loses_again(settings, dice) {
+        lost += 1;
+    }
+    lost
 }
 
 /// A retransmission comes so much later that the burst is forgotten: only its share of time counts.

@@ -139,7 +139,21 @@ fn a_lost_segment_costs_its_retransmission() {
     let mut shaper = shaper(Carrier::Stream, "delay=50ms,loss=100%");
     shaper.push(ms(0), 0, vec![0]);
     assert!(shaper.wake().unwrap() > ms(100_000), "what is always lost does not come");
-    assert_eq!(retransmission(Duration::from_millis(50), 2), Duration::from_millis(300 + 600));
+    assert_eq!(retransmission(Duration::from_millis(300), 2), Duration::from_millis(300 + 600));
+}
+
+#[test]
+fn an_outage_ends_for_what_it_had_stopped_with_the_next_retransmission() {
+    let mut shaper = shaper(Carrier::Stream, "delay=50ms,loss=100%,rate=1mbit");
+    (0..10).for_each(|n| shaper.push(ms(100 * n as i64), n, vec![0; 1250]));
+    shaper.push(ms(999), 10, vec![0; 1250]); // and this one is still in the queue then
+    assert!(drain(&mut shaper, ms(0), ms(1000)).is_empty());
+    shaper.set(ms(1000), &"delay=50ms,rate=1mbit".parse().unwrap());
+    let out = drain(&mut shaper, ms(1000), ms(10_000));
+    assert_eq!(out.iter().map(|o| o.1).collect::<Vec<_>>(), (0..11).collect::<Vec<_>>());
+    // Of the first, sent at 10 ms: in vain then, after 300 ms and 600 more; the fourth time is after 1200 more.
+    assert!(out.iter().all(|o| o.0 == ms(10 + 2100 + 50)), "{out:?}");
+    assert_eq!(shaper.stats.lost, 11 + 2 + 6, "each at first, one twice more and six once more within the second");
 }
 
 #[test]
