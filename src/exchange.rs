@@ -12,6 +12,8 @@ const SPREAD: u64 = 100;
 /// The first few come at once, for an offset before the first second is over.
 const BURST: u32 = 5;
 const BURST_EVERY: Duration = Duration::from_millis(50);
+/// Where round trips seem to have become longer it is found out soon.
+const DOUBT: Duration = Duration::from_millis(300);
 /// How long a leaving side waits for the other to take the last words: SIGTERM promises to end within a second.
 pub const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -24,10 +26,11 @@ pub struct Pinging {
 }
 
 impl Pinging {
-    /// When the next ping is due.
-    pub fn due(&self) -> Time {
+    /// When the next ping is due; `doubted`: round trips may be others than before.
+    pub fn due(&self, doubted: bool) -> Time {
         let every = match self.count {
             ..BURST if self.open.is_none() => BURST_EVERY, // a far one takes longer to answer
+            BURST.. if doubted && self.open.is_none() => DOUBT,
             ..BURST => EVERY,
             count => EVERY + Duration::from_millis(u64::from(count) * 37 % SPREAD),
         };
@@ -86,21 +89,25 @@ mod tests {
     #[test]
     fn a_burst_and_then_once_a_second() {
         let mut p = Pinging::default();
-        assert_eq!(p.due(), Time::default());
+        assert_eq!(p.due(false), Time::default());
         for _ in 0..BURST {
             p.asked(Time::default(), true);
-            assert!(p.due() >= Time::default() + EVERY, "the answer is waited for, from however far");
+            assert!(p.due(false) >= Time::default() + EVERY, "the answer is waited for, from however far");
             let pong = Pong { sent: Time::default(), received: Time::default(), answered: Time::default() };
             assert!(p.answered(&pong, Time::from_micros(240_000)).is_some());
-            assert!(p.count == BURST || p.due() == Time::default() + BURST_EVERY);
+            assert!(p.count == BURST || p.due(false) == Time::default() + BURST_EVERY);
         }
         let due: Vec<_> = (0..9)
             .map(|_| {
                 p.asked(Time::default(), true);
-                p.due().since(Time::default())
+                p.due(false).since(Time::default())
             })
             .collect();
         assert!(due.iter().all(|due| (EVERY..EVERY + Duration::from_millis(SPREAD)).contains(due)));
         assert!(due.windows(2).all(|two| two[0] != two[1]));
+        assert!(p.due(true) >= Time::default() + EVERY, "the answer is waited for");
+        let pong = Pong { sent: Time::default(), received: Time::default(), answered: Time::default() };
+        assert!(p.answered(&pong, Time::from_micros(240_000)).is_some());
+        assert_eq!(p.due(true), Time::default() + DOUBT);
     }
 }

@@ -21,7 +21,7 @@ const CLEAN: usize = 10;
 /// has become longer; where it has not, they show our own queue, and it is not looked again for long.
 const LONGER: Duration = Duration::from_millis(50);
 const IN_A_ROW: u32 = 3;
-const NEXT: u32 = 15;
+const NEXT: u32 = 50;
 
 #[derive(Debug)]
 pub struct Flow {
@@ -98,6 +98,11 @@ impl Flow {
     /// Whether one is to be measured now, as the link has been emptied for it.
     pub fn asks(&self) -> bool {
         self.empties() && self.is_empty()
+    }
+
+    /// Whether the way may have become longer: what was sent takes longer to be acknowledged, or a ping did.
+    pub fn doubts(&self, now: Time) -> bool {
+        self.longer > 0 || !self.room(now)
     }
 
     fn empties(&self) -> bool {

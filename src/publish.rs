@@ -218,8 +218,8 @@ async fn write(
         };
         let other = async { Next::Other(besides.as_mut().await) };
         let ping = async {
-            let due = with(&state.pinging, |p| p.due());
-            let asks = with(&state.flow, |flow| flow.asks());
+            let (asks, doubted) = with(&state.flow, |flow| (flow.asks(), flow.doubts(clock::now())));
+            let due = with(&state.pinging, |p| p.due(doubted));
             pings.until(Some(if asks { clock::now() } else { due })).await;
             let now = clock::now();
             let clean = with(&state.flow, |flow| flow.asked());

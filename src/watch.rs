@@ -96,7 +96,7 @@ async fn write(
     let mut reports: VecDeque<(Report, Stop)> = VecDeque::new();
     let mut alarm = Alarm::default();
     loop {
-        let due = lock(pinging).due();
+        let due = lock(pinging).due(false);
         let ping = async {
             alarm.until(Some(due)).await;
             let now = clock::now();
