@@ -219,8 +219,9 @@ impl Estimate {
             let slow = |rate: &f64| before.is_some_and(|before| rate * ANOTHER.1 < before);
             let last = self.passed.len().saturating_sub(ANOTHER.0);
             if queue.max(self.queue) >= STALLED.as_secs_f64() && self.passed.range(last..).all(slow) {
-                self.passed.drain(..last);
-                self.seen.drain(..self.seen.len().saturating_sub(ANOTHER.0));
+                // The first of them may have met both.
+                self.passed.drain(..self.passed.len() - 1);
+                self.seen.drain(..self.seen.len() - 1);
             }
             self.shown = Some(now);
         }

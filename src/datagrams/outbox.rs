@@ -210,8 +210,10 @@ impl Outbox {
             };
             self.waiting = self.waiting.saturating_sub(bytes);
             frame.left.get_or_insert(now);
-            let before = frame.state(place.shard).map(|state| std::mem::replace(state, State::Flying));
-            let first = matches!(place.shard, Shard::Part(_)) && before == Some(State::Queued { again: false });
+            let state = frame.state(place.shard)?;
+            let again = *state == State::Queued { again: true };
+            let first = matches!(place.shard, Shard::Part(_)) && *state == State::Queued { again: false };
+            *state = State::Flying { again };
             return Some((record, place, first));
         }
     }
@@ -241,14 +243,15 @@ impl Outbox {
             self.had = Some(under);
         }
         if let Some(state) = frame.state(place.shard) {
-            *state = State::Arrived;
+            let again = matches!(state, State::Queued { again: true } | State::Flying { again: true });
+            *state = State::Arrived { again };
         }
     }
 
     pub fn lost(&mut self, place: Place) {
         let frame = find(&mut self.frames, place.frame);
         if let Some(state) = frame.and_then(|frame| frame.state(place.shard))
-            && *state == State::Flying
+            && matches!(state, State::Flying { .. })
         {
             *state = State::Lost;
         }
@@ -323,8 +326,8 @@ impl Outbox {
         settled.map(|frame| frame.link_number).or(self.forgotten.back().map(|(number, _)| *number))
     }
 
-    /// The part of the frame of this link's number that arrived, of one that was abandoned and the next the next; all where that
-    /// is not known any more.
+    /// The part of the frame of this link's number that arrived when it was sent first, of one that was abandoned and the next
+    /// the next; all where that is not known any more.
     pub fn passed(&self, link_number: u64) -> f64 {
         if let Some(frame) = self.frames.iter().rev().find(|frame| frame.link_number == link_number) {
             return frame.passed();

@@ -50,8 +50,8 @@ pub(super) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Queued { again: bool },
-    Flying,
-    Arrived,
+    Flying { again: bool },
+    Arrived { again: bool },
     Lost,
 }
 
@@ -88,8 +88,8 @@ impl Frame {
         let shards = self.parts[block.first..block.first + block.parts].iter().map(|(_, state)| state);
         for state in shards.chain(block.parities.iter().map(|(_, state)| state)) {
             match state {
-                State::Queued { .. } | State::Flying => return None,
-                State::Arrived => arrived += 1,
+                State::Queued { .. } | State::Flying { .. } => return None,
+                State::Arrived { .. } => arrived += 1,
                 State::Lost => {}
             }
         }
@@ -97,16 +97,16 @@ impl Frame {
     }
 
     pub(super) fn lacks(&self, block: &Block) -> bool {
-        let came = |state: &State| *state == State::Arrived;
+        let came = |state: &State| matches!(state, State::Arrived { .. });
         let parts = self.parts[block.first..block.first + block.parts].iter().filter(|(_, state)| came(state));
         parts.count() + block.parities.iter().filter(|(_, state)| came(state)).count() < block.parts
     }
 
-    /// The part of it that is known to have arrived, as far as it was needed.
+    /// The part of it that is known to have arrived when it was sent first, as far as it was needed.
     pub(super) fn passed(&self) -> f64 {
         let parts = self.parts.iter().map(|(_, state)| state);
         let parities = self.blocks.iter().flat_map(|block| block.parities.iter().map(|(_, state)| state));
-        let arrived = parts.chain(parities).filter(|state| **state == State::Arrived).count();
+        let arrived = parts.chain(parities).filter(|state| **state == State::Arrived { again: false }).count();
         (arrived as f64 / self.parts.len().max(1) as f64).min(1.0)
     }
 
