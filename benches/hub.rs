@@ -130,7 +130,7 @@ struct Reader {
 fn read(to: &Endpoint) -> Reader {
     let got = Arc::<(AtomicU64, AtomicU64)>::default();
     let (mut link, count) = (connect(to, "source"), got.clone());
-    let task = smol::spawn(async move {
+    let task = vstream::tasks::spawn(async move {
         let mut began = clock::now();
         while let Ok(Some(message)) = link.rx.recv().await {
             let answer = match message {

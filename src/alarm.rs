@@ -9,13 +9,13 @@ use std::os::fd::OwnedFd;
 use std::sync::{LazyLock, Mutex};
 use std::task::{Poll, Waker};
 
-use async_io::Async;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
 use crate::clock::{self, Time};
 use crate::lock::lock;
+use crate::tasks::{self, Source};
 
 #[derive(Debug, Default)]
 pub struct Alarm {
@@ -59,14 +59,14 @@ pub fn start() {
 }
 
 static BELL: LazyLock<Bell> = LazyLock::new(|| {
-    smol::spawn(async { BELL.ring().await }).detach();
+    tasks::spawn(async { BELL.ring().await }).detach();
     let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
     let timer = timerfd_create(TimerfdClockId::Monotonic, flags).expect("the kernel has a timer");
-    Bell { timer: Async::new_nonblocking(timer).expect("it can be waited for"), state: Mutex::default() }
+    Bell { timer: Source::new(timer).expect("it can be waited for"), state: Mutex::default() }
 });
 
 struct Bell {
-    timer: Async<OwnedFd>,
+    timer: Source<OwnedFd>,
     state: Mutex<State>,
 }
 
@@ -119,7 +119,7 @@ impl Bell {
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
         let it_value = Timespec { tv_sec: at / 1_000_000, tv_nsec: at % 1_000_000 * 1000 };
         let spec = Itimerspec { it_interval: never, it_value };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec).expect("a timer and a time");
+        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &spec).expect("a timer and a time");
     }
 }
 

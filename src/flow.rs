@@ -31,6 +31,8 @@ pub struct Flow {
     /// The far side may hold a frame back for so long.
     held: Duration,
     clean: VecDeque<Duration>,
+    /// The least of them.
+    rtt: Duration,
     /// Long round trips in a row, how many are enough to empty the link, and whether it was emptied for the one that is awaited.
     longer: u32,
     enough: u32,
@@ -42,8 +44,8 @@ pub struct Flow {
 
 impl Default for Flow {
     fn default() -> Flow {
-        let (unacknowledged, bytes, held, clean, longer, emptied, last, interval) = Default::default();
-        Flow { unacknowledged, bytes, held, clean, longer, enough: IN_A_ROW, emptied, last, interval }
+        let (unacknowledged, bytes, held, clean, rtt, longer, emptied, last, interval) = Default::default();
+        Flow { unacknowledged, bytes, held, clean, rtt, longer, enough: IN_A_ROW, emptied, last, interval }
     }
 }
 
@@ -81,11 +83,7 @@ impl Flow {
     /// Whether the far side's word of the oldest frame should have come.
     pub fn expects(&self, now: Time) -> bool {
         let oldest = self.unacknowledged.front();
-        oldest.is_some_and(|&(_, sent, _)| now.since(sent) > self.rtt() + ANSWER + self.held)
-    }
-
-    fn rtt(&self) -> Duration {
-        self.clean.iter().min().copied().unwrap_or_default()
+        oldest.is_some_and(|&(_, sent, _)| now.since(sent) > self.rtt + ANSWER + self.held)
     }
 
     /// A round trip is being measured; whether it finds the link empty.
@@ -112,7 +110,7 @@ impl Flow {
     /// A round trip; `clean`: it found the link empty. Only such ones count: measured through our own queue, the round trip
     /// would allow a longer queue, and that a longer round trip. Whether the way is another one than before.
     pub fn round_trip(&mut self, rtt: Duration, clean: bool) -> bool {
-        let longer = rtt > self.rtt() + LONGER;
+        let longer = rtt > self.rtt + LONGER;
         if !clean {
             self.longer = if longer { self.longer + 1 } else { 0 };
             return false;
@@ -123,6 +121,7 @@ impl Flow {
         let forgotten = if another { self.clean.len() } else { usize::from(self.clean.len() == CLEAN) };
         self.clean.drain(..forgotten);
         self.clean.push_back(rtt);
+        self.rtt = self.clean.iter().min().copied().unwrap_or_default();
         another
     }
 
@@ -132,7 +131,7 @@ impl Flow {
             return false;
         }
         let Some(&(_, oldest, _)) = self.unacknowledged.front() else { return true };
-        self.unacknowledged.len() < FRAMES || now.since(oldest) <= self.rtt() + SLACK + self.held
+        self.unacknowledged.len() < FRAMES || now.since(oldest) <= self.rtt + SLACK + self.held
     }
 
     /// The same of the one after it, if nothing is heard meanwhile.

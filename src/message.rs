@@ -130,21 +130,29 @@ pub const SEAL: u8 = kind::SEAL;
 impl Message {
     /// The bytes before the segments (which go on the wire as they are), or the whole message.
     pub fn encode(&self) -> (Vec<u8>, Bytes) {
-        let mut out = vec![0; PREFIX];
+        let mut head = Vec::new();
+        let tail = self.encode_onto(&mut head);
+        (head, tail)
+    }
+
+    /// The same, after what is there already.
+    pub fn encode_onto(&self, out: &mut Vec<u8>) -> Bytes {
+        let begin = out.len();
+        out.extend_from_slice(&[0; PREFIX]);
         let mut tail = Bytes::new();
         let put_time = |out: &mut Vec<u8>, t: Time| out.extend_from_slice(&t.micros().to_le_bytes());
-        out[0] = match self {
+        out[begin] = match self {
             Message::Hello(hello) => {
                 out.extend_from_slice(&opening());
-                put_json(&mut out, kind::HELLO, hello)
+                put_json(out, kind::HELLO, hello)
             }
-            Message::Welcome(welcome) => put_json(&mut out, kind::WELCOME, welcome),
-            Message::Refuse(refuse) => put_json(&mut out, kind::REFUSE, refuse),
+            Message::Welcome(welcome) => put_json(out, kind::WELCOME, welcome),
+            Message::Refuse(refuse) => put_json(out, kind::REFUSE, refuse),
             Message::Begin(begin) => {
                 for n in [begin.number, begin.epoch, begin.seq] {
                     out.extend_from_slice(&n.to_le_bytes());
                 }
-                put_time(&mut out, begin.captured);
+                put_time(out, begin.captured);
                 let error = u32::try_from(begin.error.as_micros()).unwrap_or(u32::MAX);
                 out.extend_from_slice(&error.to_le_bytes());
                 if let Some(head) = &begin.head {
@@ -168,29 +176,29 @@ impl Message {
             }
             Message::Report(report) => {
                 out.extend_from_slice(&report.acknowledged.to_le_bytes());
-                put_time(&mut out, report.began);
-                put_time(&mut out, report.arrived);
+                put_time(out, report.began);
+                put_time(out, report.arrived);
                 kind::REPORT
             }
             Message::Ping(sent) => {
-                put_time(&mut out, *sent);
+                put_time(out, *sent);
                 kind::PING
             }
             Message::Pong(pong) => {
                 for t in [pong.sent, pong.received, pong.answered] {
-                    put_time(&mut out, t);
+                    put_time(out, t);
                 }
                 kind::PONG
             }
-            Message::Bye(bye) => put_json(&mut out, kind::BYE, bye),
-            Message::Path(hops) => put_json(&mut out, kind::PATH, hops),
-            Message::Order(order) => put_json(&mut out, kind::ORDER, order),
-            Message::Status(status) => put_json(&mut out, kind::STATUS, status),
-            Message::Word(word) => put_json(&mut out, kind::WORD, word),
+            Message::Bye(bye) => put_json(out, kind::BYE, bye),
+            Message::Path(hops) => put_json(out, kind::PATH, hops),
+            Message::Order(order) => put_json(out, kind::ORDER, order),
+            Message::Status(status) => put_json(out, kind::STATUS, status),
+            Message::Word(word) => put_json(out, kind::WORD, word),
         };
-        let length = (out.len() - PREFIX + tail.len()) as u32;
-        out[1..PREFIX].copy_from_slice(&length.to_le_bytes());
-        (out, tail)
+        let length = (out.len() - begin - PREFIX + tail.len()) as u32;
+        out[begin + 1..begin + PREFIX].copy_from_slice(&length.to_le_bytes());
+        tail
     }
 
     /// The payload's length from a message's first bytes; an error if no message of that type is so long.

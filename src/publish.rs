@@ -25,7 +25,6 @@ use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Bye, Message};
 use crate::path::Path;
-use crate::pulse::Pulse;
 use crate::stats::Peer;
 use crate::stop::Stop;
 use crate::word::{self, Talk};
@@ -110,7 +109,6 @@ const AT_ONCE: u64 = 32;
 
 /// Serves one link until it or the stream ends.
 pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
-    let _pulse = Pulse::hold();
     let Link { tx, mut rx, .. } = link;
     peer.link().rate = Rate::new(feed.limits.clone());
     peer.link().rate.held(tx.holds());

@@ -28,8 +28,26 @@ const OFFERED: usize = 128;
 /// Keeps what it gathers where it is: the segments of a frame are the same bytes for all links that send it.
 pub struct StreamTx<W> {
     stream: W,
-    gathered: VecDeque<Bytes>,
+    gathered: VecDeque<Piece>,
+    /// What stands between segments, and how much of it is written.
+    heads: Vec<u8>,
+    written: usize,
     bytes: usize,
+}
+
+enum Piece {
+    /// So many bytes of the heads.
+    Heads(usize),
+    Segments(Bytes),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Piece::Heads(count) => *count,
+            Piece::Segments(bytes) => bytes.len(),
+        }
+    }
 }
 
 pub struct StreamRx<R> {
@@ -40,43 +58,61 @@ pub struct StreamRx<R> {
 impl<W: AsyncWrite + Unpin> StreamTx<W> {
     /// On a stream that takes several buffers at once.
     pub fn new(stream: W) -> StreamTx<W> {
-        StreamTx { stream, gathered: VecDeque::new(), bytes: 0 }
-    }
-
-    fn gather(&mut self, bytes: Bytes) {
-        self.bytes += bytes.len();
-        self.gathered.extend(Some(bytes).filter(|bytes| !bytes.is_empty()));
+        StreamTx { stream, gathered: VecDeque::new(), heads: Vec::new(), written: 0, bytes: 0 }
     }
 
     /// Gathers a message; whether it may wait for more, as the end of a frame may follow at once.
     fn add(&mut self, message: Message) -> bool {
-        let (head, tail) = message.encode();
-        self.gather(head.into());
-        self.gather(tail);
+        let before = self.heads.len();
+        let segments = message.encode_onto(&mut self.heads);
+        let head = self.heads.len() - before;
+        self.bytes += head + segments.len();
+        match self.gathered.back_mut() {
+            Some(Piece::Heads(count)) => *count += head,
+            _ => self.gathered.push_back(Piece::Heads(head)),
+        }
+        if !segments.is_empty() {
+            self.gathered.push_back(Piece::Segments(segments));
+        }
         matches!(message, Message::Begin(_) | Message::Runs(_)) && self.bytes < GATHERED
     }
 
     async fn write(&mut self) -> io::Result<()> {
         while !self.gathered.is_empty() {
-            let slices: Vec<IoSlice> = self.gathered.iter().take(OFFERED).map(|bytes| IoSlice::new(bytes)).collect();
+            let mut heads = &self.heads[self.written..];
+            let slice = |piece| match piece {
+                &Piece::Heads(count) => {
+                    let (head, rest) = heads.split_at(count);
+                    heads = rest;
+                    IoSlice::new(head)
+                }
+                Piece::Segments(bytes) => IoSlice::new(bytes),
+            };
+            let slices: Vec<IoSlice> = self.gathered.iter().take(OFFERED).map(slice).collect();
             let n = self.stream.write_vectored(&slices).await?;
             if n == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
-            self.written(n);
+            self.advance(n);
         }
         self.stream.flush().await
     }
 
-    fn written(&mut self, mut n: usize) {
+    /// So many bytes are written.
+    fn advance(&mut self, mut n: usize) {
         self.bytes -= n;
         while let Some(first) = self.gathered.front_mut() {
-            if n < first.len() {
-                return first.advance(n);
+            let count = n.min(first.len());
+            n -= count;
+            self.written += if let Piece::Heads(_) = first { count } else { 0 };
+            match first {
+                whole if whole.len() == count => _ = self.gathered.pop_front(),
+                Piece::Heads(left) => return *left -= count,
+                Piece::Segments(bytes) => return bytes.advance(count),
             }
-            n -= first.len();
-            self.gathered.pop_front();
         }
+        self.heads.clear();
+        self.written = 0;
     }
 }
 

@@ -20,7 +20,6 @@ use crate::lock::lock;
 use crate::merge::{self, Entry, Merge};
 use crate::message::{Begin, Bye, End as Ended, Message, Report};
 use crate::path::Path;
-use crate::pulse::Pulse;
 use crate::segments::{Form, Head};
 use crate::stats::{Peer, Recovered};
 use crate::stop::Stop;
@@ -52,7 +51,6 @@ pub async fn watch(
     talk: Option<&Talk>,
     fine: impl Fn(&Head, &[u8]) -> bool + Send + Sync,
 ) -> Result<End> {
-    let _pulse = Pulse::hold();
     let Link { mut tx, mut rx, .. } = link;
     let outgoing = bounded(OUTGOING);
     let pinging = Mutex::default();

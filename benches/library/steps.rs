@@ -94,7 +94,7 @@ fn view(address: &str, nth: usize, video: &Entry) -> Viewer {
     });
     let verbose = std::env::var_os("VERBOSE").is_some();
     let begun = Instant::now();
-    let listening = smol::spawn(async move {
+    let listening = vstream::tasks::spawn(async move {
         while let Ok(word) = words.recv().await {
             match word {
                 Word::At(at) if at.position > at.duration - AGAIN => _ = says.send(Word::Seek { to: 0.0 }).await,

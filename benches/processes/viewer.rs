@@ -39,7 +39,7 @@ pub fn connect(to: &Endpoint, visit: &Visit) -> Link {
 
 /// Watches until the task is dropped: what is done with `each` frame as soon as it is whole.
 pub fn view(link: Link, talk: Option<Talk>, mut each: impl FnMut(&Frame) + Send + 'static) -> Task<()> {
-    smol::spawn(async move {
+    vstream::tasks::spawn(async move {
         let merge = Merge::new(false);
         let mut drafts = merge.out.subscribe();
         let (path, peer, stop) = (Path::new(Hop::default()), Board::new("recv").join("hub"), Stop::default());

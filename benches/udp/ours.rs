@@ -50,11 +50,10 @@ pub fn play(film: &Arc<Film>, network: &str, latency: Duration) -> Fates {
         let (drafts, film) = (into.out.subscribe(), film.clone());
         move || look(drafts, &film)
     });
-    let publishing =
-        smol::spawn(
-            async move { publish(caller, &mut feed, &Board::new("send").join("receiver"), &Stop::default()).await },
-        );
-    let watching = smol::spawn({
+    let publishing = vstream::tasks::spawn(async move {
+        publish(caller, &mut feed, &Board::new("send").join("receiver"), &Stop::default()).await
+    });
+    let watching = vstream::tasks::spawn({
         let (stop, into, way) = (stop.clone(), into.clone(), path(2));
         async move { watch(guest, &into, &way, &Board::new("recv").join("sender"), (&stop, &stop), None, |_, _| true).await }
     });

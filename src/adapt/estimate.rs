@@ -229,9 +229,10 @@ impl Estimate {
 
     /// Bits a second at which the network passes frames on.
     pub fn passing(&self) -> Option<f64> {
-        let mut rates: Vec<f64> = self.passed.iter().copied().collect();
-        rates.sort_by(f64::total_cmp);
-        rates.get(rates.len() / 2).copied()
+        let (mut rates, count) = ([f64::INFINITY; PASSED], self.passed.len());
+        rates.iter_mut().zip(&self.passed).for_each(|(rate, passed)| *rate = *passed);
+        rates.sort_unstable_by(f64::total_cmp);
+        (count > 0).then(|| rates[count / 2])
     }
 
     /// Seconds that the oldest frame on its way has been waiting for more than its own way.

@@ -17,6 +17,9 @@ use crate::message::{Begin, End, Message, Runs};
 use crate::runs::{self, Lot};
 use crate::stats::Peer;
 
+/// Of most frames at a time: beginning, end, and some of its segments.
+const MESSAGES: usize = 4;
+
 /// What went onto a link.
 #[derive(Default)]
 pub struct Sent {
@@ -67,7 +70,8 @@ impl Sent {
         let head = (!known).then(|| (**head).clone());
         let bytes = head.as_ref().map_or(0, |head| head.header.len());
         let (begun, whole, idle, waited) = (clock::now(), !known, None, Duration::ZERO);
-        let messages = vec![Message::Begin(Begin { number: self.frames, epoch, seq, captured, error, head })];
+        let mut messages = Vec::with_capacity(MESSAGES);
+        messages.push(Message::Begin(Begin { number: self.frames, epoch, seq, captured, error, head }));
         self.current = Some(Current { draft, messages, begun, bytes, whole, idle, waited });
     }
 

@@ -15,6 +15,7 @@ use crate::lock::lock;
 use crate::message::{About, Hello};
 use crate::retry::Retry;
 use crate::stop::Stop;
+use crate::tasks;
 
 impl Upstream {
     /// Gets the stream from whom it is told, and from another when it is told so: it leaves the one when the other has
@@ -43,7 +44,7 @@ impl Upstream {
             let (me, at, leave) = (self.clone(), from.clone(), Stop::default());
             let (_, watching) = standing.insert((
                 leave.clone(),
-                smol::spawn(async move {
+                tasks::spawn(async move {
                     me.stand(Some(at));
                     let over = me.watch(link, about, &leave, None).await == Parting::Over;
                     me.stand(None);

@@ -22,6 +22,7 @@ use crate::lock::lock;
 use crate::report::{Form, Report};
 use crate::stats::{Board, SENDER};
 use crate::stop::Stop;
+use crate::tasks;
 use crate::units;
 
 pub mod calls;
@@ -156,7 +157,7 @@ impl Job {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = lock(&self.tasks);
         tasks.retain(|t| !t.is_finished());
-        tasks.push(smol::spawn(task));
+        tasks.push(tasks::spawn(task));
     }
 
     /// What SIGHUP does from now on, instead of ending the role.

@@ -22,6 +22,7 @@ use crate::link::Link;
 use crate::message::{Hello, Side};
 use crate::path::Path;
 use crate::roster;
+use crate::tasks;
 use crate::transports::{self, Listener};
 
 /// Receive video and pass it on as it comes, to any number of others
@@ -144,7 +145,7 @@ impl Relay {
         // Their places are taken before the first frame comes, so that none is missing.
         let calls: Vec<_> = args.next.iter().map(|next| (next.clone(), self.downstream.feed(), hopes.add())).collect();
         self.job.spawn(look_up(args.next.clone()));
-        let call = |(next, place, hope)| smol::spawn(self.downstream.clone().call(next, Some(place), hope));
+        let call = |(next, place, hope)| tasks::spawn(self.downstream.clone().call(next, Some(place), hope));
         let (calls, me): (Vec<_>, _) = (calls.into_iter().map(call).collect(), self.clone());
         self.job.spawn(async move {
             let _page = page;

@@ -25,6 +25,7 @@ use crate::message::{About, Hello, Side};
 use crate::path::{HOPS_MAX, Path};
 use crate::roster::{Member, Roster};
 use crate::stop::Stop;
+use crate::tasks;
 use crate::transports::Listener;
 use crate::web::views;
 use crate::{transports, units};
@@ -204,18 +205,18 @@ impl Sender {
                 me.clone().guest(link, hello, name.clone(), coordinator.clone())
             });
             let me = self.clone();
-            calls.push(smol::spawn(async move { or(guests, me.downstream.finished()).await }));
+            calls.push(tasks::spawn(async move { or(guests, me.downstream.finished()).await }));
         }
         if args.http.http.is_some() {
             let encoded = self.capture.encoded.clone();
-            calls.push(smol::spawn(async move { encoded.heard().await }));
+            calls.push(tasks::spawn(async move { encoded.heard().await }));
         }
         let to: Vec<_> = args.to.into_iter().map(|to| (to, hopes.add())).collect();
         for (to, hope) in to {
             self.job.board.whole().stream = Some(to.name().to_string());
             // With every-frame the source waits for this one too from the beginning, else for none that is not there.
             let place = self.capture.about.every_frame.then(|| self.downstream.feed());
-            calls.push(smol::spawn(self.downstream.clone().call(to, place, hope)));
+            calls.push(tasks::spawn(self.downstream.clone().call(to, place, hope)));
         }
         let job = self.job.clone();
         job.clone().spawn(async move {

@@ -56,7 +56,7 @@ pub fn opened(stream: Async<TcpStream>) -> Result<(Connected, String)> {
     stream.get_ref().set_nodelay(true)?;
     let peer = stream.get_ref().peer_addr()?;
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
-    Ok((stream.into(), peer))
+    Ok((Connected::new(stream.into_inner()?)?, peer))
 }
 
 /// Every interface, IPv6 and IPv4, where no host is given; else the host's first address.

@@ -24,6 +24,7 @@ use crate::fault::Fault;
 use crate::key::Key;
 use crate::link::Link;
 use crate::seal;
+use crate::tasks;
 use crate::transports::{Listener, Transport, socket};
 use crate::units;
 
@@ -183,7 +184,7 @@ async fn call(address: SocketAddr, wish: &Wish, key: Option<&Key>) -> Result<Lin
     };
     let terms = Terms { ours, theirs, mtu: answer.mtu, latency: answer.latency, share: wish.share, guard };
     let shared = Shared::new(Connection::new(terms, address, clock::now()), line, None);
-    smol::spawn(caller(shared.clone(), theirs)).detach();
+    tasks::spawn(caller(shared.clone(), theirs)).detach();
     Ok(shared.link())
 }
 

@@ -17,6 +17,7 @@ use smol_hyper::rt::FuturesIo;
 
 use super::{Response, login};
 use crate::key::Key;
+use crate::tasks;
 
 /// Time to connect and be answered.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ async fn request(
     let io = FuturesIo::new(smol::net::TcpStream::from(stream));
     let mut http = http1::Builder::new();
     let (mut sender, connection) = http.max_buf_size(AHEAD).handshake(io).await?;
-    smol::spawn(connection).detach(); // it ends with the answer, or when nobody takes it any more
+    tasks::spawn(connection).detach(); // it ends with the answer, or when nobody takes it any more
     // By address: a name would be checked over there against what it is called there.
     let mut request = hyper::Request::builder().method(method).uri(path).header(HOST, address.to_string());
     if let Some(key) = key {

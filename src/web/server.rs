@@ -28,6 +28,7 @@ use crate::lock::lock;
 use crate::log::Repeated;
 use crate::stop::Stop;
 use crate::strangers::{Stranger, Strangers};
+use crate::tasks;
 
 /// Connections at once: a browser opens at most six, and a usual limit of 1024 open files leaves room for the rest.
 const CONNECTIONS: usize = 400;
@@ -72,7 +73,7 @@ pub async fn serve(listener: Async<TcpListener>, tls: Tls, access: Access, site:
                     let gives_way = stranger.leave.clone();
                     let served = async move { converse(connection, &tls, access, site, (seat, stranger)).await };
                     let over = async move { or(stop.heard(), gives_way.heard()).await };
-                    smol::spawn(or(served, over)).detach();
+                    tasks::spawn(or(served, over)).detach();
                 }
                 Err(error) => {
                     if let Some(n) = trouble.again(clock::now()) {

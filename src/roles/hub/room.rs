@@ -19,6 +19,7 @@ use crate::roles::library::{Library, Offer};
 use crate::roles::upstream::{NoSeat, Upstream};
 use crate::stats::Board;
 use crate::stop::Stop;
+use crate::tasks;
 use crate::units;
 use crate::web::live::Live;
 use crate::web::sizes::Sizes;
@@ -123,7 +124,7 @@ impl Room {
         let (control, limits) = (None, limits.clone());
         let site = Live { views: views.clone(), board: board.clone(), control, sizes: sizes.clone(), limits };
         let pictures = Pictures::new(&upstream.merge.out, &views, sizes, &board, rungs);
-        smol::spawn(async move { views.run().await }).detach(); // ends with the stream, which closes its fan-out
+        tasks::spawn(async move { views.run().await }).detach(); // ends with the stream, which closes its fan-out
         Room::new(name, history, board, Stage::Live(Stream { upstream, site, pictures }.into()))
     }
 

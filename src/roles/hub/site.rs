@@ -11,6 +11,7 @@ use super::{Hub, golive};
 use crate::clock;
 use crate::endpoint;
 use crate::fault;
+use crate::tasks;
 use crate::web::assets::{self, Asset};
 use crate::web::socket::{Socket, upgrade};
 use crate::web::{Peer, Request, Response, Site, metrics, query, reply};
@@ -118,7 +119,7 @@ impl Hall {
         match upgrade(request) {
             Ok((response, opened)) => {
                 let hub = self.hub.clone();
-                smol::spawn(async move {
+                tasks::spawn(async move {
                     match opened.await {
                         Ok(socket) => serve(&hub, socket, wanted, visit).await,
                         Err(error) => log::debug!("{}: {}", visit.peer, fault::line(&error)),

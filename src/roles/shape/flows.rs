@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use async_io::{Async, Timer};
+use async_io::Timer;
 
 use super::proxy::{Here, Proxy};
 use super::sockets::{connect_udp, resolve};
 use crate::clock::{self, Time};
 use crate::lock::lock;
 use crate::stop::Stop;
+use crate::tasks::Source;
 
 /// A client and its own socket to the target.
 pub struct Flow {
     pub client: SocketAddr,
     pub target: SocketAddr,
-    pub socket: Async<UdpSocket>,
+    pub socket: Source<UdpSocket>,
     /// When something last passed, in microseconds.
     alive: AtomicI64,
     /// Another took its place.
@@ -138,7 +139,7 @@ mod tests {
         let listener = smol::block_on(listen_udp(&Endpoint::parse("127.0.0.1:0").unwrap())).unwrap();
         let (address, stop) = (listener.get_ref().local_addr().unwrap(), Stop::default());
         let (served, heard) = (udp::serve(proxy.clone(), listener, stop.clone(), limits).unwrap(), stop.clone());
-        smol::spawn(async move { smol::future::or(served, heard.heard()).await }).detach();
+        crate::tasks::spawn(async move { smol::future::or(served, heard.heard()).await }).detach();
         (proxy, target, address, stop)
     }
 

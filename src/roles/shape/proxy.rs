@@ -20,6 +20,7 @@ use crate::shaper::pacer::Pacer;
 use crate::shaper::settings::Settings;
 use crate::stats::{Board, Peer};
 use crate::stop::Stop;
+use crate::tasks;
 use crate::transports::socket;
 
 /// What passes.
@@ -197,13 +198,13 @@ impl Proxy {
             let listener = sockets::listen_tcp(&on).await?;
             on = local(&on, listener.get_ref().local_addr()?);
             urls.push(format!("tcp://{}", dialled(&on)));
-            tasks.push(smol::spawn(tcp::serve(self.clone(), listener, stop.clone())));
+            tasks.push(tasks::spawn(tcp::serve(self.clone(), listener, stop.clone())));
         }
         if protocol != Protocol::Tcp {
             let socket = sockets::listen_udp(&on).await?;
             on = local(&on, socket.get_ref().local_addr()?);
             urls.push(format!("udp://{}", dialled(&on)));
-            tasks.push(smol::spawn(udp::serve(self.clone(), socket, stop.clone(), Limits::default())?));
+            tasks.push(tasks::spawn(udp::serve(self.clone(), socket, stop.clone(), Limits::default())?));
         }
         *running = Some(Running { stop, tasks });
         let mut spec = lock(&self.spec);

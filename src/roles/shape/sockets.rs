@@ -10,6 +10,7 @@ use smol::future::or;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::endpoint::Endpoint;
+use crate::tasks::Source;
 use crate::transports::socket;
 
 /// What Linux's own connect waits at least before it gives a host up (six SYNs take 127 s); nobody waits that long.
@@ -71,7 +72,7 @@ pub async fn listen_tcp(on: &Endpoint) -> Result<Async<TcpListener>> {
     Ok(Async::new(bound)?)
 }
 
-pub async fn listen_udp(on: &Endpoint) -> Result<Async<UdpSocket>> {
+pub async fn listen_udp(on: &Endpoint) -> Result<Source<UdpSocket>> {
     let open = |address: SocketAddr| {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -90,20 +91,20 @@ pub async fn listen_udp(on: &Endpoint) -> Result<Async<UdpSocket>> {
     bound.with_context(|| format!("could not listen on udp://{}:{}", on.host, on.port))
 }
 
-fn udp(socket: Socket) -> std::io::Result<Async<UdpSocket>> {
+fn udp(socket: Socket) -> std::io::Result<Source<UdpSocket>> {
     socket.set_recv_buffer_size(BUFFER)?;
     socket.set_send_buffer_size(BUFFER)?;
-    Async::new(socket.into())
+    Source::new(socket.into())
 }
 
 /// A socket that talks to the target alone.
-pub fn connect_udp(to: SocketAddr) -> std::io::Result<Async<UdpSocket>> {
+pub fn connect_udp(to: SocketAddr) -> std::io::Result<Source<UdpSocket>> {
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
     socket.connect(&to.into())?;
     udp(socket)
 }
 
-pub async fn connect_tcp(to: &Endpoint) -> Result<Async<TcpStream>> {
+pub async fn connect_tcp(to: &Endpoint) -> Result<Source<TcpStream>> {
     let mut failed = anyhow!("the host {} has no address", to.host);
     for address in resolve(to, false).await? {
         let late = async {
@@ -113,7 +114,7 @@ pub async fn connect_tcp(to: &Endpoint) -> Result<Async<TcpStream>> {
         match or(Async::<TcpStream>::connect(address), late).await {
             Ok(stream) => {
                 stream.get_ref().set_nodelay(true)?;
-                return Ok(stream);
+                return Ok(Source::new(stream.into_inner()?)?);
             }
             Err(error) => failed = error.into(),
         }
@@ -121,11 +122,9 @@ pub async fn connect_tcp(to: &Endpoint) -> Result<Async<TcpStream>> {
     Err(failed)
 }
 
-/// Closes a connection so that the peer sees a reset.
-pub fn reset(stream: Async<TcpStream>) {
-    if let Ok(stream) = stream.into_inner() {
-        let _ = Socket::from(stream).set_linger(Some(Duration::ZERO)); // a peer that is gone already needs no reset
-    }
+/// A connection that is closed next: the peer sees a reset.
+pub fn reset(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO)); // a peer that is gone already needs no reset
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::fault;
 use crate::log::Repeated;
 use crate::shaper::{Carrier, PIECE, Shaper};
 use crate::stop::Stop;
+use crate::tasks::{self, Source};
 
 thread_local! {
     /// What is being read: one buffer for all connections, so that idle ones hold none.
@@ -53,18 +54,19 @@ pub async fn serve(proxy: Arc<Proxy>, listener: Async<TcpListener>, stop: Stop) 
     loop {
         match listener.accept().await {
             Ok((client, _)) if proxy.connections() >= most => {
-                reset(client);
+                reset(client.get_ref());
                 if let Some(n) = refusals.again(clock::now()) {
                     log::warn!("reset {n} clients more than the {most} that there is room for: ulimit -n is the limit");
                 }
             }
             Ok((client, from)) => {
+                let Ok(client) = client.into_inner().and_then(Source::new) else { continue }; // no memory for one more
                 let (proxy, stop) = (proxy.clone(), stop.clone());
                 let job = async move {
                     let _here = proxy.enter(&from.to_string());
                     or(connection(&proxy, client), stop.heard()).await;
                 };
-                smol::spawn(job).detach();
+                tasks::spawn(job).detach();
             }
             Err(error) => {
                 if let Some(n) = trouble.again(clock::now()) {
@@ -76,12 +78,12 @@ pub async fn serve(proxy: Arc<Proxy>, listener: Async<TcpListener>, stop: Stop) 
     }
 }
 
-async fn connection(proxy: &Arc<Proxy>, client: Async<TcpStream>) {
+async fn connection(proxy: &Arc<Proxy>, client: Source<TcpStream>) {
     let target = match connect_tcp(&proxy.upstream()).await {
         Ok(target) => target,
         Err(error) => {
             proxy.unreachable(Some(&error));
-            return reset(client);
+            return reset(client.get_ref());
         }
     };
     proxy.unreachable(None);
@@ -91,8 +93,7 @@ async fn connection(proxy: &Arc<Proxy>, client: Async<TcpStream>) {
     let down = Lane::new(proxy, Way::Down, seed, &target, &client);
     let ended = try_zip(up.carry(), down.carry()).await;
     if ended == Err(Cut::Reset) {
-        reset(client);
-        reset(target);
+        [&client, &target].into_iter().for_each(|stream| reset(stream.get_ref()));
     }
 }
 
@@ -101,8 +102,8 @@ struct Lane<'a> {
     proxy: &'a Arc<Proxy>,
     way: Way,
     seed: u64,
-    from: &'a Async<TcpStream>,
-    to: &'a Async<TcpStream>,
+    from: &'a Source<TcpStream>,
+    to: &'a Source<TcpStream>,
     shaper: Shaper<Item>,
     plan: Plan,
     version: u64,
@@ -115,7 +116,7 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn new(proxy: &'a Arc<Proxy>, way: Way, seed: u64, from: &'a Async<TcpStream>, to: &'a Async<TcpStream>) -> Self {
+    fn new(proxy: &'a Arc<Proxy>, way: Way, seed: u64, from: &'a Source<TcpStream>, to: &'a Source<TcpStream>) -> Self {
         let mut dice = Rng::with_seed(seed ^ way as u64);
         Lane {
             proxy,

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::lock::lock;
 use crate::shaper::script::{BUILT_IN, Event, Script, built_in};
 use crate::shaper::settings::Settings;
+use crate::tasks;
 
 /// A built-in script by its name, or a file.
 pub fn read(name: &str, scale: f64) -> Result<Script> {
@@ -52,7 +53,7 @@ impl Proxies {
     /// Plays a script instead of the one that plays now.
     pub fn play(self: &Arc<Self>, name: &str, script: Script) {
         let proxies = Arc::downgrade(self);
-        let task = smol::spawn(async move {
+        let task = tasks::spawn(async move {
             follow(&script, |event| {
                 for proxy in proxies.upgrade().iter().flat_map(|proxies| proxies.all()) {
                     let done = proxy.change(|spec| event.apply(&mut spec.up, &mut spec.down));

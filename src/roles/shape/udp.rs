@@ -7,7 +7,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use async_io::Async;
 use event_listener::{Event, listener};
 use smol::future::{or, yield_now};
 
@@ -20,6 +19,7 @@ use crate::clock::{self, Time};
 use crate::lock::lock;
 use crate::shaper::{Carrier, Shaper};
 use crate::stop::Stop;
+use crate::tasks::{self, Source};
 
 thread_local! {
     /// What is being read: one for all flows, so that idle ones hold none.
@@ -35,7 +35,7 @@ struct Pipe {
     state: Mutex<State>,
     /// Something is due earlier than the one who waits knows.
     bell: Event,
-    listener: Arc<Async<UdpSocket>>,
+    listener: Arc<Source<UdpSocket>>,
 }
 
 struct State {
@@ -51,7 +51,7 @@ struct State {
 /// Opens what passes datagrams; it does so until it is dropped.
 pub fn serve(
     proxy: Arc<Proxy>,
-    listener: Async<UdpSocket>,
+    listener: Source<UdpSocket>,
     stop: Stop,
     limits: Limits,
 ) -> Result<impl Future<Output = ()> + Send> {
@@ -89,7 +89,7 @@ async fn receive(flows: &Arc<Flows>, up: &Pipe, down: &Arc<Pipe>, stop: &Stop) {
 }
 
 /// Lets others have their turn while there is more to read, and waits while there is not.
-async fn turn(socket: &Async<UdpSocket>, more: bool) {
+async fn turn(socket: &Source<UdpSocket>, more: bool) {
     match more {
         true => yield_now().await,
         false => _ = socket.readable().await, // an error shows in the reading
@@ -120,7 +120,7 @@ async fn meet(flows: &Arc<Flows>, client: SocketAddr, down: &Arc<Pipe>, stop: &S
         or(answers(&flow, &down), over).await;
         flows.leave(&flow);
     };
-    smol::spawn(job).detach();
+    tasks::spawn(job).detach();
     Some(opened)
 }
 
@@ -144,7 +144,7 @@ async fn answers(flow: &Arc<Flow>, down: &Pipe) {
 }
 
 impl Pipe {
-    fn new(proxy: &Arc<Proxy>, way: Way, listener: &Arc<Async<UdpSocket>>) -> Result<Pipe> {
+    fn new(proxy: &Arc<Proxy>, way: Way, listener: &Arc<Source<UdpSocket>>) -> Result<Pipe> {
         let seed = proxy.next_seed();
         let shaper = Shaper::sharing(Carrier::Datagrams, seed, proxy.pacer(way));
         let state = State { shaper, run: Run::default(), of: None, version: 0, wakes: None };
@@ -153,7 +153,7 @@ impl Pipe {
     }
 
     /// Hands on what can be read at once; whether there may be more.
-    fn read(&self, socket: &Async<UdpSocket>, hand: impl FnOnce(&Inbox)) -> std::io::Result<bool> {
+    fn read(&self, socket: &Source<UdpSocket>, hand: impl FnOnce(&Inbox)) -> std::io::Result<bool> {
         INBOX.with_borrow_mut(|inbox| {
             let more = inbox.read(&self.calls, socket.get_ref())?;
             hand(inbox);

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_io::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::{self, Time};
+use crate::tasks::Source;
 
 /// One handle of a connection; a clone is another, to be read or written beside it.
 #[derive(Clone, Debug)]
 pub struct Connected {
-    socket: Arc<Async<TcpStream>>,
+    socket: Arc<Source<TcpStream>>,
     /// What there is to read.
     bytes: There,
     /// There was no room to write.
@@ -36,17 +36,21 @@ enum There {
 /// Who comes back so late looks for bytes without having been called: they are likely to be there.
 const LATE: Duration = Duration::from_millis(5);
 
-impl From<Async<TcpStream>> for Connected {
-    fn from(socket: Async<TcpStream>) -> Connected {
-        Connected { socket: socket.into(), bytes: There::Some, full: false }
-    }
-}
-
 impl Connected {
+    pub fn new(socket: TcpStream) -> io::Result<Connected> {
+        Ok(Connected { socket: Source::new(socket)?.into(), bytes: There::Some, full: false })
+    }
+
     /// The first byte of what there is to read, once there is some, and leaves it there; none where the far end has closed.
     pub async fn first(&self) -> io::Result<Option<u8>> {
         let mut first = [0];
-        Ok((self.socket.peek(&mut first).await? == 1).then_some(first[0]))
+        loop {
+            match self.socket.get_ref().peek(&mut first) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.readable().await?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                count => return Ok((count? == 1).then_some(first[0])),
+            }
+        }
     }
 
     fn poll_with(

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_io::Async;
 use quinn_udp::{RecvMeta, Transmit, TransportErrorPayload, UdpSockRef, UdpSocketState};
 
 use crate::lock::lock;
+use crate::tasks::Source;
 
 /// Asked for; the kernel gives what its limits allow: a frame of 4K must not overflow while another task has its turn.
 const BUFFER: usize = 4 << 20;
@@ -21,7 +21,7 @@ const GATHERED: usize = 64 << 10;
 const TOGETHER: usize = 60_000;
 
 pub struct Socket {
-    io: Async<UdpSocket>,
+    io: Source<UdpSocket>,
     state: UdpSocketState,
     buffers: Mutex<Vec<u8>>,
     /// There may be more than the last reading took.
@@ -40,7 +40,7 @@ pub struct From {
 impl Socket {
     pub fn new(socket: UdpSocket) -> io::Result<Socket> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let io = Async::new(socket)?;
+        let io = Source::new(socket)?;
         let reference = UdpSockRef::from(io.get_ref());
         // Smaller ones work too, only worse.
         let _ = state.set_recv_buffer_size(reference, BUFFER);

@@ -29,6 +29,7 @@ use crate::link::Link;
 use crate::lock::lock;
 use crate::log::Repeated;
 use crate::seal;
+use crate::tasks;
 use crate::transports::{Listener, socket};
 
 /// Connections at a time; more callers are not answered.
@@ -82,7 +83,7 @@ pub fn open(bound: UdpSocket, on: &Endpoint, wish: Wish) -> Result<Udp> {
         left,
     });
     parity::warm_up();
-    smol::spawn(read(door.clone())).detach();
+    tasks::spawn(read(door.clone())).detach();
     Ok(Udp { guests, door, local })
 }
 
@@ -227,7 +228,7 @@ impl Door {
             drop(guests);
             door.left.notify(usize::MAX);
         };
-        smol::spawn(served).detach();
+        tasks::spawn(served).detach();
         Ok(Some(Word::Answer(answer)))
     }
 }
