@@ -13,6 +13,7 @@ pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod codec;
+pub mod connected;
 pub mod datagrams;
 pub mod devices;
 pub mod draft;

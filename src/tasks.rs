@@ -27,11 +27,6 @@ pub fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) 
     TASKS.executor.spawn(task)
 }
 
-/// Makes what has to be made once, while there are files to be had: strangers may take all that are left.
-pub fn start() {
-    LazyLock::force(&TASKS);
-}
-
 static TASKS: LazyLock<Tasks> = LazyLock::new(|| {
     let poll = epoll::create(CreateFlags::CLOEXEC).expect("the kernel waits for several things");
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("the kernel has events");

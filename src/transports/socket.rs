@@ -8,11 +8,8 @@ use async_io::{Async, Timer};
 use smol::future::or;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::connected::Connected;
 use crate::endpoint::Endpoint;
-
-pub use connected::Connected;
-
-mod connected;
 
 /// A connection that takes longer is to a host that does not answer; retrying is the caller's business.
 const CONNECT: Duration = Duration::from_secs(5);

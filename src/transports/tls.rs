@@ -11,6 +11,7 @@ use async_native_tls::{TlsAcceptor, TlsConnector, TlsStream};
 use async_trait::async_trait;
 use native_tls::{Certificate, Protocol};
 
+use crate::connected::Connected;
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::identity::{Identity, Pin};
@@ -18,7 +19,7 @@ use crate::link::Link;
 use crate::message::Message;
 use crate::sealed::{self, End};
 use crate::stream::{StreamRx, StreamTx};
-use crate::transports::socket::{self, Connected};
+use crate::transports::socket;
 use crate::transports::{Listener, Transport};
 use crate::{greet, handshake};
 

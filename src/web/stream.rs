@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use async_io::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
+use crate::connected::Connected;
 use crate::endpoint::Endpoint;
 
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -18,9 +19,8 @@ const HANDSHAKE: u8 = 0x16;
 
 /// A connection as its caller has begun it, and whether that is inside TLS.
 pub async fn begun(stream: Async<TcpStream>, tls: &Tls) -> io::Result<(Stream, bool)> {
-    let mut first = [0];
-    let encrypted = stream.peek(&mut first).await? == 1 && first[0] == HANDSHAKE;
-    let stream = smol::net::TcpStream::from(stream);
+    let stream = Connected::new(stream.into_inner()?)?;
+    let encrypted = stream.first().await? == Some(HANDSHAKE);
     Ok((if encrypted { tls.accept(stream).await? } else { Box::new(stream) }, encrypted))
 }
 
@@ -37,7 +37,7 @@ mod with_tls {
     use async_native_tls::TlsAcceptor;
     use smol::lock::OnceCell;
 
-    use super::{Endpoint, Stream, io};
+    use super::{Connected, Endpoint, Stream, io};
     use crate::identity::{Identity, Pin};
     use crate::lock::lock;
     use crate::log::Repeated;
@@ -71,7 +71,7 @@ mod with_tls {
             self.shown.get_or_try_init(|| find).await
         }
 
-        pub async fn accept(&self, stream: smol::net::TcpStream) -> io::Result<Stream> {
+        pub async fn accept(&self, stream: Connected) -> io::Result<Stream> {
             let (acceptor, _) = self.shown().await.map_err(|error| {
                 let why = fault::line(&error);
                 if let Some(n) = lock(&self.trouble).again(clock::now()) {
@@ -89,7 +89,7 @@ mod with_tls {
 mod without_tls {
     use anyhow::Result;
 
-    use super::{Endpoint, Stream, io};
+    use super::{Connected, Endpoint, Stream, io};
 
     /// Nobody is served so where vstream was built without TLS.
     pub struct Tls;
@@ -103,7 +103,7 @@ mod without_tls {
             Ok(None)
         }
 
-        pub async fn accept(&self, _stream: smol::net::TcpStream) -> io::Result<Stream> {
+        pub async fn accept(&self, _stream: Connected) -> io::Result<Stream> {
             Err(io::Error::other("this vstream was built without TLS"))
         }
     }
