@@ -22,6 +22,8 @@ const TRUST: usize = 1 << 20;
 
 /// What is gathered of one frame before it is written: most go out in one piece.
 const GATHERED: usize = 256 << 10;
+/// Memory for what stands between segments that is kept for the next frame: some messages' heads.
+const HEADS: usize = 1 << 10;
 /// Pieces of it that are offered to the stream at once: one that takes a single piece is offered the others again each time.
 const OFFERED: usize = 128;
 
@@ -112,6 +114,7 @@ impl<W: AsyncWrite + Unpin> StreamTx<W> {
             }
         }
         self.heads.clear();
+        self.heads.shrink_to(HEADS);
         self.written = 0;
     }
 }
