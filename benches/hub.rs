@@ -55,7 +55,6 @@ impl Running {
     fn start(program: &str, args: &[&str]) -> Running {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        command.env_remove("SMOL_THREADS"); // that is for the readers here
         Running(command.spawn().unwrap_or_else(|error| panic!("{program}: {error}")))
     }
 
@@ -275,12 +274,7 @@ fn through_hub(transport: &str, film: &str, size: &str) -> Fanned {
         "ffmpeg -v error -re -stream_loop -1 -f rawvideo -pix_fmt yuv420p -s {size} -r 30 -i '{film}' -f rawvideo - \
          | exec '{VSTREAM}' send --from - --raw {raw} --no-adapt --gate off --to {inner}"
     );
-    send.env_remove("SMOL_THREADS")
-        .args(["-c", &loops])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0);
+    send.args(["-c", &loops]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let _send = Running(send.spawn().unwrap());
     let options = if transport == "tls" { "?insecure" } else { "" };
     let to = Endpoint::parse(&format!("{outer}{options}")).unwrap();

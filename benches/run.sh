@@ -42,7 +42,7 @@ cargo bench --locked --bench udp -- target/film/1920x1080.i420 1080p 300 burst-l
 # A hub: a crowd, four rungs at once, fan-out.
 cargo bench --locked --bench hub
 cargo bench --locked --bench hub -- target/film/1080p30.mp4
-SMOL_THREADS=2 cargo bench --locked --bench hub -- target/film/1280x720.i420 1280x720
+cargo bench --locked --bench hub -- target/film/1280x720.i420 1280x720
 # A library: how fast it is made, and what a viewer takes.
 cargo bench --locked --bench library -- "$film"
 ./benches/hold.sh target/release/vstream target/film/1080p30.mp4
