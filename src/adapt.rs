@@ -60,8 +60,9 @@ impl Limits {
 pub struct Load {
     /// Bits a second.
     pub target: f64,
-    /// Of a frame, on the wire.
+    /// Of a frame, on the wire: of those since all segments were sent, as after a change of size or quality, and when that was.
     pub frame_bytes: f64,
+    pub since: Time,
     pub why: Why,
     /// Nothing comes through: the target is that of before.
     pub stalled: bool,
@@ -99,6 +100,8 @@ struct Frames {
     mean: f64,
     count: u32,
     last: Option<Time>,
+    /// When all segments were sent.
+    since: Time,
 }
 
 /// A frame as it was handed to the network.
@@ -214,14 +217,14 @@ impl Rate {
             _ => Why::Passing,
         };
         let stalled = self.stalls().is_some_and(|at| at <= now);
-        Some(Load { target, frame_bytes: self.frames.mean, why, stalled })
+        Some(Load { target, frame_bytes: self.frames.mean, since: self.frames.since, why, stalled })
     }
 }
 
 impl Frames {
     fn add(&mut self, now: Time, bytes: usize, whole: bool) {
         if whole {
-            return *self = Frames::default();
+            return *self = Frames { since: now, ..Frames::default() };
         }
         let since = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
         self.last = Some(now);

@@ -73,7 +73,8 @@ impl Ladder {
     pub fn decide(&mut self, now: Time, bounds: &Bounds, load: &Load) -> Option<String> {
         let ago = |then: Option<Time>| then.map_or(Duration::MAX, |then| now.since(then));
         let changed = ago(self.raised).min(ago(self.lowered));
-        if ago(self.recoded) < SETTLE {
+        // Frames of what was before may still be on their way to the network, and tell nothing of this rung.
+        if self.recoded.is_some_and(|recoded| load.since < recoded || now.since(load.since) < SETTLE) {
             return None;
         }
         let top = load.frame_bytes * 8.0 * self.rung.fps(bounds) / self.rung.cost(bounds);

@@ -254,6 +254,11 @@ fn frames_that_come_as_they_are_made_show_no_slow_network() {
     assert!(rate.target().unwrap() >= before);
 }
 
+/// Of frames that have been coded alike for long enough.
+fn load(at: i64, target: f64, frame_bytes: f64) -> Load {
+    Load { target, frame_bytes, since: ms(at - 300), why: Why::Passing, stalled: false }
+}
+
 #[test]
 fn frames_go_first_then_quality_then_size() {
     let mut ladder = Ladder::default();
@@ -261,7 +266,7 @@ fn frames_go_first_then_quality_then_size() {
     let mut step = |target: f64| {
         at += 500;
         let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
-        ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing, stalled: false });
+        ladder.decide(ms(at), &FILM, &load(at, target, top));
         ladder.rung().name(&FILM)
     };
     assert_eq!(step(60e6), "1080p30 q80");
@@ -285,7 +290,7 @@ fn another_quality_waits_until_it_is_known_how_far_a_target_falls() {
     let mut ladder = Ladder::default();
     let mut step = |at: i64, target: f64, stalled: bool| {
         let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
-        ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing, stalled });
+        ladder.decide(ms(at), &FILM, &Load { stalled, ..load(at, target, top) });
         ladder.rung().name(&FILM)
     };
     assert_eq!(step(0, 60e6, false), "1080p30 q80");
@@ -297,13 +302,27 @@ fn another_quality_waits_until_it_is_known_how_far_a_target_falls() {
 }
 
 #[test]
+fn frames_of_the_rung_before_tell_nothing_of_this_one() {
+    let mut ladder = Ladder::default();
+    let mut step = |at: i64, frame_bytes: f64, since: i64| {
+        let load = Load { since: ms(since), ..load(at, 12e6, frame_bytes) };
+        ladder.decide(ms(at), &FILM, &load);
+        ladder.rung().name(&FILM)
+    };
+    assert_eq!(step(0, 0.25e6, -1000), "720p20 q60");
+    assert_eq!(step(500, 0.25e6, -1000), "720p20 q60", "one that was coded before, and is sent after");
+    assert_eq!(step(600, 0.25e6, 550), "720p20 q60", "too few");
+    assert_eq!(step(900, 0.25e6, 550), "720p6 q60");
+}
+
+#[test]
 fn a_crawl_ends_when_another_quality_may_come() {
     let mut ladder = Ladder::default();
     let mut at = 0;
     let mut step = |target: f64| {
         at += 500;
         let top = 0.25e6 * ladder.rung().cost(&FILM) / (ladder.rung().fps(&FILM) / 30.0);
-        let why = ladder.decide(ms(at), &FILM, &Load { target, frame_bytes: top, why: Why::Passing, stalled: false });
+        let why = ladder.decide(ms(at), &FILM, &load(at, target, top));
         (ladder.rung().fps(&FILM), why)
     };
     assert!(step(20e6).0 >= 15.0, "with another quality");
@@ -319,8 +338,7 @@ fn another_quality_comes_no_sooner_than_after_two_seconds() {
     let (mut ladder, mut random) = (Ladder::default(), fastrand::Rng::with_seed(7));
     let (mut last, mut before) = (None, Rung::TOP);
     for at in (0..600_000).step_by(100) {
-        let load =
-            Load { target: random.f64() * 60e6, frame_bytes: random.f64() * 0.3e6, why: Why::Passing, stalled: false };
+        let load = load(at, random.f64() * 60e6, random.f64() * 0.3e6);
         ladder.decide(ms(at), &FILM, &load);
         if ladder.rung().recodes(&before) {
             assert!(last.is_none_or(|last| at - last >= 2000), "at {at} ms, after {last:?}");
@@ -340,7 +358,7 @@ fn ladders_stand_on_nothing() {
             for frame_bytes in odd {
                 let mut ladder = Ladder::default();
                 for at in (0..20_000).step_by(1000) {
-                    ladder.decide(ms(at), &bounds, &Load { target, frame_bytes, why: Why::Passing, stalled: false });
+                    ladder.decide(ms(at), &bounds, &load(at, target, frame_bytes));
                     assert!(ladder.rung().halves >= 2 && ladder.rung().cost(&bounds).is_finite());
                 }
             }
