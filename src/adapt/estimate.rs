@@ -53,6 +53,8 @@ const SHOWN: Duration = Duration::from_secs(2);
 const SEEN: usize = 12;
 /// So many in a row that took so many times as long, behind a queue, come from another network than those before.
 const ANOTHER: (usize, f64) = (2, 2.0);
+/// And so does one alone that took so many times as long, behind so many seconds of queue: no gap of a network makes both.
+const FALLEN: (f64, f64) = (3.0, 0.1);
 /// What stands in the way for longer gets nothing added to it.
 const STALLED: Duration = Duration::from_millis(30);
 /// Frames on their way that are remembered; flow control allows fewer but where every frame matters.
@@ -216,9 +218,11 @@ impl Estimate {
         if bytes >= PASSED_BYTES && shows {
             let before = self.passing();
             push(&mut self.passed, PASSED, rate);
-            let slow = |rate: &f64| before.is_some_and(|before| rate * ANOTHER.1 < before);
+            let slow = |rate: f64, times: f64| before.is_some_and(|before| rate * times < before);
             let last = self.passed.len().saturating_sub(ANOTHER.0);
-            if queue.max(self.queue) >= STALLED.as_secs_f64() && self.passed.range(last..).all(slow) {
+            let slows = queue.max(self.queue) >= STALLED.as_secs_f64()
+                && self.passed.range(last..).all(|rate| slow(*rate, ANOTHER.1));
+            if slows || (queue >= FALLEN.1 && slow(rate, FALLEN.0)) {
                 // The first of them may have met both.
                 self.passed.drain(..self.passed.len() - 1);
                 self.seen.drain(..self.seen.len() - 1);
