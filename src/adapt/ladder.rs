@@ -15,6 +15,8 @@ const FPS_LAST: f64 = 1.0;
 const FPS_CRAWL: f64 = 10.0;
 /// A picture takes a change of quality for itself: all its tiles, so one in this time at most.
 const RECODE: Duration = Duration::from_secs(2);
+/// But where a frame takes as long as `HELD`, one of so much less is no burden: it may come at once.
+const LIGHT: f64 = 0.5;
 /// And upward, where nothing presses, more seldom.
 const REFINE: Duration = Duration::from_secs(4);
 /// Frames of a step up are so many times as large at most: what small ones cost tells little of large ones.
@@ -35,7 +37,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(8);
 /// With so many times the target of the last step up, it is another network.
 const ANOTHER: f64 = 1.3;
-/// A target that falls by so much is not the last one: another quality waits until it has held for a while.
+/// A target that falls by so much is not the last one: another quality waits until it has held for a while, but not while a
+/// single frame takes as long.
 const FALLS: f64 = 0.9;
 const HELD: Duration = Duration::from_millis(300);
 /// Frames that show what a rung takes.
@@ -83,10 +86,13 @@ impl Ladder {
         let falls = load.target < FALLS * self.level;
         self.fell = if falls || load.stalled { Some(now) } else { self.fell };
         self.level = if falls { load.target } else { self.level.max(load.target) };
-        let holds = ago(self.fell) >= HELD;
-        let free = ago(self.recoded) >= RECODE && holds;
+        let slow = load.frame_bytes * 8.0 / load.target >= HELD.as_secs_f64();
+        let holds = slow || ago(self.fell) >= HELD;
+        let free = holds && ago(self.recoded) >= RECODE;
+        let (before, own) = (self.rung, self.rung.frame_cost(bounds));
+        let may = |rung: &Rung| free || !rung.recodes(&before) || (slow && rung.frame_cost(bounds) <= LIGHT * own);
         if spent > OVER * load.target {
-            let rung = self.best(bounds, load.target, spends, |rung| free || !rung.recodes(&self.rung));
+            let rung = self.best(bounds, load.target, spends, may);
             if spends(&rung) >= spent {
                 return None;
             }
@@ -102,9 +108,8 @@ impl Ladder {
         }
         // Frames alone were left out, as it was not time for another quality: now it is.
         let crawls = changed >= UP && self.rung.fps(bounds) < FPS_CRAWL;
-        if free && (std::mem::take(&mut self.postponed) || crawls) {
-            let own = self.rung.frame_cost(bounds);
-            let rung = self.best(bounds, load.target, spends, |rung| rung.frame_cost(bounds) <= own);
+        if (free || slow) && (std::mem::take(&mut self.postponed) || crawls) {
+            let rung = self.best(bounds, load.target, spends, |rung| may(rung) && rung.frame_cost(bounds) <= own);
             if rung.recodes(&self.rung) && rung.fps(bounds) > self.rung.fps(bounds) {
                 self.lowered = Some(now);
                 self.take(now, rung);
@@ -118,7 +123,7 @@ impl Ladder {
         if self.rung == Rung::TOP || changed < if other { UP } else { self.patience } {
             return None;
         }
-        let (refines, own) = (ago(self.recoded) >= REFINE, self.rung.frame_cost(bounds));
+        let refines = ago(self.recoded) >= REFINE;
         let up = |rung: &Rung| !rung.recodes(&self.rung) || (refines && rung.frame_cost(bounds) <= STEP * own);
         let rung = self.best(bounds, load.target, spends, up);
         let crawls = self.rung.fps(bounds) < FPS_LEAST && rung.fps(bounds) >= FPS_LEAST;
