@@ -275,3 +275,81 @@ impl Gather {
         self.out.pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datagrams::cut::Cutter;
+    use crate::message::{Begin, End, Runs};
+    use crate::runs;
+    use crate::segments::{Form, Head};
+
+    fn ms(t: i64) -> Time {
+        Time::from_micros(t * 1000)
+    }
+
+    /// The parts of a frame of some datagrams, under a header of its own.
+    fn parts(number: u64) -> Vec<Part> {
+        let (epoch, captured) = (number + 1, Time::default());
+        let head = Head { form: Form::Tiles, since: 1, header: vec![1; 9].into(), count: 20 };
+        let begin = Begin { number, epoch, seq: number, captured, error: Duration::ZERO, head: None };
+        let mut cutter = Cutter::new(1200, begin, 1, Some(head));
+        let segments: Vec<_> = (0..20).map(|place| (place, 1, vec![7; 500])).collect();
+        cutter.runs(Runs { epoch, since: 1, body: runs::encode_segments(&segments).into() }).unwrap();
+        cutter.end(End { number, state: 1 });
+        let part = |(index, cut): (usize, crate::datagrams::cut::Cut)| Part {
+            frame: number,
+            index: index as u64,
+            last: cut.last,
+            again: false,
+            bytes: cut.bytes,
+        };
+        cutter.take().into_iter().enumerate().map(part).collect()
+    }
+
+    fn ends(gather: &mut Gather) -> Vec<u64> {
+        let messages = std::iter::from_fn(|| gather.message());
+        messages
+            .filter_map(|(message, _)| if let Message::End(end) = message { Some(end.number) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn a_frame_whose_end_was_lost_waits_for_it_until_a_newer_one_comes() {
+        for newer in [false, true] {
+            let mut gather = Gather::new(Hold::Newest);
+            let (first, mut second) = (parts(0), parts(1));
+            let late = first[2..].iter().cloned().map(|part| Part { again: true, ..part });
+            for (number, part) in first[..2].iter().cloned().enumerate() {
+                assert!(gather.part(ms(0), number as u64, part).unwrap());
+            }
+            if newer {
+                assert!(gather.part(ms(300), 90, second.remove(0)).unwrap());
+            }
+            gather.advance(ms(600));
+            assert!(ends(&mut gather).is_empty());
+            for (number, part) in late.enumerate() {
+                assert!(gather.part(ms(600), 91 + number as u64, part).unwrap());
+            }
+            assert_eq!(ends(&mut gather), if newer { vec![] } else { vec![0] });
+            assert!(newer || gather.is_idle());
+        }
+    }
+
+    #[test]
+    fn an_end_with_holes_waits_for_a_moment_and_no_end_for_a_second() {
+        for (from, after) in [(1, 10), (0, 1000)] {
+            let (mut gather, mut parts) = (Gather::new(Hold::Newest), parts(0));
+            parts.remove(if from == 1 { 1 } else { parts.len() - 1 });
+            for (number, part) in parts.into_iter().enumerate() {
+                assert!(gather.part(ms(0), number as u64, part).unwrap());
+            }
+            assert_eq!(gather.wake(), Some(ms(after)));
+            gather.advance(ms(after - 1));
+            assert!(!gather.is_idle());
+            gather.advance(ms(after));
+            assert_eq!(ends(&mut gather), vec![0; from]);
+            assert!(gather.is_idle());
+        }
+    }
+}

@@ -18,8 +18,9 @@ use crate::segments::{Form, Head, Segment};
 
 /// How long after the newest datagram of a frame the rest may come, where its end has come already.
 const TAIL: Duration = Duration::from_millis(10);
-/// The same where it has not, and nothing newer came: its sender may still be at it.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The same where it has not, and nothing newer came: its sender may still be at it, also where the network has become slow and
+/// what is sent again stands behind all that was sent before. Without its end nothing of a frame is shown.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Frame {
@@ -111,7 +112,7 @@ impl Frame {
 
     /// When it has waited enough, where it does not become whole before.
     pub fn deadline(&self, hold: Hold, newer: Option<Time>) -> Option<Time> {
-        let own = self.last + if self.total.is_some() { TAIL } else { PAUSE };
+        let own = self.last + if self.end.is_some() { TAIL } else { PAUSE };
         let newest = newer.map_or(own, |newer| own.min((newer + GRACE).max(self.first)));
         match hold {
             Hold::Every => None,
