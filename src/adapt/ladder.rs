@@ -103,12 +103,13 @@ impl Ladder {
             }
             self.lowered = Some(now);
             self.take(now, rung);
-            self.postponed = !holds;
+            self.postponed = !free;
             return Some(load.reason());
         }
         // Frames alone were left out, as it was not time for another quality: now it is.
         let crawls = changed >= UP && self.rung.fps(bounds) < FPS_CRAWL;
-        if (free || slow) && (std::mem::take(&mut self.postponed) || crawls) {
+        if (free || slow) && (self.postponed || crawls) {
+            self.postponed &= !free;
             let rung = self.best(bounds, load.target, spends, |rung| may(rung) && rung.frame_cost(bounds) <= own);
             if rung.recodes(&self.rung) && rung.fps(bounds) > self.rung.fps(bounds) {
                 self.lowered = Some(now);

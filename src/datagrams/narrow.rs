@@ -15,6 +15,8 @@ pub struct Narrow {
     length: usize,
     since: Time,
     shorter_arrived: bool,
+    /// Of those that are shorter, but not by half: how many more arrived than were lost. A full queue takes what is short.
+    others: i64,
     pub found: bool,
 }
 
@@ -24,14 +26,19 @@ impl Narrow {
             true => self.lost = 0,
             false => self.shorter_arrived = true,
         }
+        self.others += i64::from(2 * length >= self.length);
     }
 
     pub fn lost(&mut self, now: Time, length: usize) {
         if self.lost == 0 {
-            (self.since, self.length, self.shorter_arrived) = (now, length, false);
+            (self.since, self.length, self.shorter_arrived, self.others) = (now, length, false, 0);
         }
-        self.lost += u32::from(length >= self.length);
-        self.found |= self.lost >= LOST && self.shorter_arrived && now.since(self.since) > LONG;
+        match length >= self.length {
+            true => self.lost += 1,
+            false => self.others -= i64::from(2 * length >= self.length),
+        }
+        let lasts = self.lost >= LOST && now.since(self.since) > LONG;
+        self.found |= lasts && self.shorter_arrived && self.others >= 0;
     }
 }
 
@@ -42,7 +49,7 @@ mod tests {
     #[test]
     fn a_way_is_narrow_when_short_ones_arrive_and_long_ones_do_not() {
         let at = |ms: i64| Time::from_micros(ms * 1000);
-        let lose = |short: bool, long: bool| {
+        let lose = |short: bool, long: bool, almost: bool| {
             let mut narrow = Narrow::default();
             for n in 0..100 {
                 narrow.lost(at(30 * n), 1200);
@@ -50,7 +57,10 @@ mod tests {
                     narrow.lost(at(30 * n), 300);
                 }
                 if short {
-                    narrow.arrived(600);
+                    narrow.arrived(if almost { 100 } else { 600 });
+                }
+                if almost {
+                    narrow.lost(at(30 * n), 1190);
                 }
                 if long && n % 40 == 0 {
                     narrow.arrived(1200);
@@ -58,8 +68,9 @@ mod tests {
             }
             narrow.found
         };
-        assert!(lose(true, false));
-        assert!(!lose(false, false), "an outage is none");
-        assert!(!lose(true, true), "nor are many losses");
+        assert!(lose(true, false, false));
+        assert!(!lose(false, false, false), "an outage is none");
+        assert!(!lose(true, true, false), "nor are many losses");
+        assert!(!lose(true, false, true), "nor is a full queue");
     }
 }
