@@ -248,7 +248,8 @@ impl Estimate {
     fn expected(&self) -> Option<Time> {
         let oldest = self.sent.iter().find(|sent| sent.number >= self.settled)?;
         let own = self.passing().map_or(0.0, |rate| oldest.bytes as f64 * 8.0 / rate);
-        let back = Duration::from_micros(self.round_trip.get()?.try_into().ok()?);
+        // Nothing is known before the first word of a frame: the first goes alone.
+        let back = Duration::from_micros(self.round_trip.get().unwrap_or(0).try_into().ok()?);
         Some(oldest.at + self.held + back + Duration::from_secs_f64(own))
     }
 

@@ -140,7 +140,7 @@ impl Capture {
             let Some((seq, shot)) = smol::future::block_on(wanted).then(|| images.next_blocking()).flatten() else {
                 break;
             };
-            coder = self.control.renewed().unwrap_or(coder);
+            coder = self.control.renewed(&self.job.board).unwrap_or(coder);
             let begun = clock::now();
             let (captured, error) = (shot.captured, Duration::ZERO);
             let making = Mutex::new(None::<Pen>);

@@ -53,8 +53,12 @@ impl Control {
         Control { settings, changed: AtomicBool::new(false), due: Mutex::default(), limits, follow: Mutex::default() }
     }
 
-    /// A coder with new settings, where they are new.
-    pub fn renewed(&self) -> Option<Coder> {
+    /// A coder with new settings, where they are new: what the last frame has shown of the network counts already.
+    pub fn renewed(&self, board: &Board) -> Option<Coder> {
+        if self.limits.adapt {
+            let wanted = lock(&self.settings).wanted.clone();
+            self.follow(&mut lock(&self.follow), wanted, clock::now(), board);
+        }
         self.changed.swap(false, Ordering::Relaxed).then(|| {
             let wanted = lock(&self.settings).wanted.clone();
             let rung = *lock(&self.follow).ladder.rung();
