@@ -213,6 +213,10 @@ impl Estimate {
         push(&mut self.seen, SEEN, queue);
         let bytes = (sent.bytes as f64 * passed) as usize;
         let rate = bytes.saturating_sub(FIRST) as f64 * 8.0 / span.as_secs_f64().max(1e-5);
+        if bytes < PASSED_BYTES && sent.bytes >= PASSED_BYTES && self.passed.is_empty() {
+            // Most of the first was lost, and sent again: it is known at least how long all of that took.
+            push(&mut self.passed, PASSED, sent.bytes as f64 * 8.0 / whole.as_secs_f64().max(1e-5));
+        }
         // What hardly took longer to come than to be made shows only that the network is no slower than that.
         let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
         if bytes >= PASSED_BYTES && shows {
@@ -244,18 +248,25 @@ impl Estimate {
         self.expected().map_or(0.0, |due| now.since(due).as_secs_f64())
     }
 
+    /// The oldest frame on its way.
+    fn oldest(&self) -> Option<&Sent> {
+        self.sent.iter().find(|sent| sent.number >= self.settled)
+    }
+
     /// When the far side's word of the oldest frame on its way comes, if nothing stands in between.
     fn expected(&self) -> Option<Time> {
-        let oldest = self.sent.iter().find(|sent| sent.number >= self.settled)?;
+        let oldest = self.oldest()?;
         let own = self.passing().map_or(0.0, |rate| oldest.bytes as f64 * 8.0 / rate);
-        // Nothing is known before the first word of a frame: the first goes alone.
-        let back = Duration::from_micros(self.round_trip.get().unwrap_or(0).try_into().ok()?);
+        let back = Duration::from_micros(self.round_trip.get()?.try_into().ok()?);
         Some(oldest.at + self.held + back + Duration::from_secs_f64(own))
     }
 
     /// From when on what was sent stands in the way of anything more, as it should have come through by then. What all of it
-    /// comes later by is others' queue, or a longer way.
+    /// comes later by is others' queue, or a longer way. The first frame goes alone, as nothing is known before its word.
     pub fn stalls(&self) -> Option<Time> {
+        if self.round_trip.get().is_none() {
+            return self.oldest().map(|sent| sent.at);
+        }
         let late = self.late.get().map_or(0, |least| least as u64);
         Some(self.expected()? + STALLED + Duration::from_micros(late))
     }

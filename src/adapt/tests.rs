@@ -56,6 +56,18 @@ fn what_a_slow_network_takes_is_measured_from_the_first_packet_on() {
 }
 
 #[test]
+fn the_first_frame_goes_alone_and_shows_a_rate_also_when_most_of_it_was_sent_again() {
+    let mut rate = limited(None, true);
+    assert_eq!(rate.stalls(), None);
+    send(&mut rate, 0, 0, 100_000);
+    assert_eq!(rate.stalls(), Some(ms(0)));
+    rate.reported(&report(0, 5_000, 25_000), 0.03, ms(2000));
+    assert_eq!(rate.stalls(), None);
+    let target = rate.target().unwrap();
+    assert!((370_000..400_000).contains(&target), "{target}");
+}
+
+#[test]
 fn what_was_never_sent_is_not_acknowledged() {
     let mut rate = Rate::default();
     rate.reported(&report(0, 0, 0), 1.0, ms(1));
