@@ -31,7 +31,7 @@ impl Face {
                         ui.label(style::quiet("Nobody streams now. It is shown here as soon as somebody does."));
                     }
                     for live in &hall.streams {
-                        if self.draw_offer(ui, None, &live.name, &about(live)) {
+                        if self.draw_offer(ui, &live.name, None, &live.name, &about(live)) {
                             chosen = Some(live.name.clone());
                         }
                     }
@@ -42,11 +42,13 @@ impl Face {
                     for video in &hall.videos {
                         let title = if video.title.is_empty() { &video.name } else { &video.title };
                         let poster = texture(ui, &video.name, view.posters.get(&video.name).map(Arc::as_ref));
-                        if self.draw_offer(ui, Some(poster), title, &length(video)) {
+                        if self.draw_offer(ui, &video.name, Some(poster), title, &length(video)) {
                             chosen = Some(video.name.clone());
                         }
                     }
                     style::follow_focus(ui);
+                    // Who was chosen may have gone.
+                    self.offered &= !style::nothing_focused(ui);
                 }
             });
         });
@@ -57,9 +59,17 @@ impl Face {
         }
     }
 
-    /// A row that is pressed; the first one waits for Enter.
-    fn draw_offer(&mut self, ui: &mut Ui, poster: Option<Option<TextureHandle>>, title: &str, quiet: &str) -> bool {
-        let row = style::row(ui, poster, &printable(title), quiet);
+    /// A row that is pressed; the first one waits for Enter. It is chosen by its name, wherever it stands meanwhile.
+    fn draw_offer(
+        &mut self,
+        ui: &mut Ui,
+        name: &str,
+        poster: Option<Option<TextureHandle>>,
+        title: &str,
+        quiet: &str,
+    ) -> bool {
+        let id = (poster.is_some(), name);
+        let row = ui.push_id(id, |ui| style::row(ui, poster, &printable(title), quiet)).inner;
         if !std::mem::replace(&mut self.offered, true) {
             row.request_focus();
         }
