@@ -38,7 +38,10 @@ pub fn make(video: &Video, reach: Reach, stop: &Stop) {
         Err(error) => {
             let why = fault::line(&error);
             log::warn!("{}: {why}", video.listed.name);
-            State::Failed(why)
+            // Guests are told what it is, and not where it stands.
+            let folders = video.listed.sources.iter().filter_map(|source| source.path.parent());
+            let folders = folders.map(|folder| format!("{}/", folder.display())).filter(|folder| folder.len() > 1);
+            State::Failed(folders.fold(why, |why, folder| why.replace(&folder, "")))
         }
     });
 }
