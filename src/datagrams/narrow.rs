@@ -14,31 +14,30 @@ pub struct Narrow {
     lost: u32,
     length: usize,
     since: Time,
-    shorter_arrived: bool,
-    /// Of those that are shorter, but not by half: how many more arrived than were lost. A full queue takes what is short.
-    others: i64,
+    /// Of those that are shorter: the longest that arrived, how many arrived, and how many were lost that are no longer. A full
+    /// queue loses these too.
+    longest: usize,
+    arrived: u32,
+    also_lost: u32,
     pub found: bool,
 }
 
 impl Narrow {
     pub fn arrived(&mut self, length: usize) {
-        match length >= self.length {
-            true => self.lost = 0,
-            false => self.shorter_arrived = true,
+        if length >= self.length {
+            self.lost = 0;
+        } else {
+            (self.longest, self.arrived) = (self.longest.max(length), self.arrived + 1);
         }
-        self.others += i64::from(2 * length >= self.length);
     }
 
     pub fn lost(&mut self, now: Time, length: usize) {
         if self.lost == 0 {
-            (self.since, self.length, self.shorter_arrived, self.others) = (now, length, false, 0);
+            *self = Narrow { since: now, length, found: self.found, ..Narrow::default() };
         }
-        match length >= self.length {
-            true => self.lost += 1,
-            false => self.others -= i64::from(2 * length >= self.length),
-        }
-        let lasts = self.lost >= LOST && now.since(self.since) > LONG;
-        self.found |= lasts && self.shorter_arrived && self.others >= 0;
+        self.lost += u32::from(length >= self.length);
+        self.also_lost += u32::from(length <= self.longest);
+        self.found |= self.lost >= LOST && self.also_lost < self.arrived && now.since(self.since) > LONG;
     }
 }
 
@@ -49,7 +48,7 @@ mod tests {
     #[test]
     fn a_way_is_narrow_when_short_ones_arrive_and_long_ones_do_not() {
         let at = |ms: i64| Time::from_micros(ms * 1000);
-        let lose = |short: bool, long: bool, almost: bool| {
+        let lose = |short: bool, long: bool, queue: bool| {
             let mut narrow = Narrow::default();
             for n in 0..100 {
                 narrow.lost(at(30 * n), 1200);
@@ -57,10 +56,13 @@ mod tests {
                     narrow.lost(at(30 * n), 300);
                 }
                 if short {
-                    narrow.arrived(if almost { 100 } else { 600 });
+                    narrow.arrived(600);
                 }
-                if almost {
+                if queue {
                     narrow.lost(at(30 * n), 1190);
+                    if n % 10 == 0 {
+                        narrow.arrived(1190);
+                    }
                 }
                 if long && n % 40 == 0 {
                     narrow.arrived(1200);
@@ -71,6 +73,6 @@ mod tests {
         assert!(lose(true, false, false));
         assert!(!lose(false, false, false), "an outage is none");
         assert!(!lose(true, true, false), "nor are many losses");
-        assert!(!lose(true, false, true), "nor is a full queue");
+        assert!(!lose(false, false, true), "nor is a full queue");
     }
 }
