@@ -103,7 +103,7 @@ impl Ladder {
             }
             self.lowered = Some(now);
             self.take(now, rung);
-            self.postponed = !free;
+            self.postponed = !holds || (!free && self.rung.fps(bounds) < NEAR * FPS_LEAST);
             return Some(load.reason());
         }
         // Frames alone were left out, as it was not time for another quality: now it is.
