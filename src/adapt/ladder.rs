@@ -15,7 +15,7 @@ const FPS_LAST: f64 = 1.0;
 const FPS_CRAWL: f64 = 10.0;
 /// A picture takes a change of quality for itself: all its tiles, so one in this time at most.
 const RECODE: Duration = Duration::from_secs(2);
-/// But where a frame takes as long as `HELD`, one of so much less is no burden: it may come at once.
+/// But where a frame takes as long as `HELD`, a smaller size of so much less is no burden: it may come at once.
 const LIGHT: f64 = 0.5;
 /// And upward, where nothing presses, more seldom.
 const REFINE: Duration = Duration::from_secs(4);
@@ -90,7 +90,8 @@ impl Ladder {
         let holds = slow || ago(self.fell) >= HELD;
         let free = holds && ago(self.recoded) >= RECODE;
         let (before, own) = (self.rung, self.rung.frame_cost(bounds));
-        let may = |rung: &Rung| free || !rung.recodes(&before) || (slow && rung.frame_cost(bounds) <= LIGHT * own);
+        let light = |rung: &Rung| rung.size != before.size && rung.frame_cost(bounds) <= LIGHT * own;
+        let may = |rung: &Rung| free || !rung.recodes(&before) || (slow && light(rung));
         if spent > OVER * load.target {
             let rung = self.best(bounds, load.target, spends, may);
             if spends(&rung) >= spent {
