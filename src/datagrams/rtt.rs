@@ -7,10 +7,11 @@ use crate::clock::Time;
 
 /// The round trip before one is measured (RFC 9002 says 333 ms; probes are cheap here).
 const INITIAL: Duration = Duration::from_millis(150);
-/// A queue longer than this beyond the shortest of some seconds is one that our own stream fills, and packets that are lost then
-/// are what overflows it: redundancy would only add to that. One that lasts for longer is not known to be ours.
-const FULL: Duration = Duration::from_millis(50);
-const FULL_MOST: Duration = Duration::from_secs(2);
+/// A queue that is longer by this than so many usual ones is one that our own stream fills, and packets that are lost then are
+/// what overflows it: redundancy would only add to that. Each frame makes a queue of its own on a network that it fills, and
+/// one that lasts is not known to be ours: these become usual.
+const FULL: f64 = 50e3;
+const USUAL: f64 = 2.0;
 const LATELY: Duration = Duration::from_secs(5);
 
 /// Round trips (RFC 6298).
@@ -21,24 +22,29 @@ pub struct Rtt {
     measured: bool,
     /// Of late, in µs.
     least: Least,
-    /// When one was `FULL` longer for the first and for the last time.
-    full: Option<(Time, Time)>,
+    /// µs that the queue took on average, up to when.
+    usual: f64,
+    added: Option<Time>,
+    /// When it was full for the last time.
+    full: Option<Time>,
 }
 
 impl Default for Rtt {
     fn default() -> Rtt {
-        Rtt { smooth: INITIAL, deviation: INITIAL / 2, measured: false, least: Least::new(LATELY), full: None }
+        let (smooth, deviation, least) = (INITIAL, INITIAL / 2, Least::new(LATELY));
+        Rtt { smooth, deviation, measured: false, least, usual: 0.0, added: None, full: None }
     }
 }
 
 impl Rtt {
     pub fn add(&mut self, now: Time, sample: Duration) {
         let micros = sample.as_micros() as i64;
-        let queue = micros - self.least.add(now, micros);
-        self.full = self.full.filter(|(_, last)| now.since(*last) < FULL_MOST);
-        if queue > FULL.as_micros() as i64 {
-            self.full = Some((self.full.map_or(now, |(first, _)| first), now));
+        let queue = (micros - self.least.add(now, micros)) as f64;
+        if queue > USUAL * self.usual + FULL {
+            self.full = Some(now);
         }
+        let since = self.added.replace(now).map_or(0.0, |last| now.since(last).as_secs_f64());
+        self.usual += (queue - self.usual) * (1.0 - (-since / LATELY.as_secs_f64()).exp());
         if !std::mem::replace(&mut self.measured, true) {
             (self.smooth, self.deviation) = (sample, sample / 2);
             return;
@@ -49,7 +55,7 @@ impl Rtt {
 
     /// Whether a packet that left then met a queue of our own stream.
     pub fn was_full(&self, left: Time) -> bool {
-        self.full.is_some_and(|(first, last)| left <= last && last.since(first) < FULL_MOST)
+        self.full.is_some_and(|last| left <= last)
     }
 }
 
@@ -77,5 +83,8 @@ mod tests {
         assert!(fall.was_full(at(0)) && fall.was_full(at(150)) && !fall.was_full(at(151)));
         let stands = |count: usize| rtt([40].into_iter().chain(std::iter::repeat_n(200, count)));
         assert!(stands(30).was_full(at(1500)) && !stands(60).was_full(at(3000)), "it is others' then");
+        let frames = |last: u64| rtt((0..100).flat_map(|_| [40, 80, 125]).chain([125, last]));
+        assert!(!frames(125).was_full(at(14_000)), "each frame's own");
+        assert!(frames(260).was_full(at(15_000)));
     }
 }
