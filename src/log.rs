@@ -53,7 +53,8 @@ pub fn failed() -> bool {
 /// A line of output proper (not a message): stats in a form for programs.
 pub fn plain(line: &str) {
     live().suspend(|| {
-        let _ = writeln!(std::io::stderr().lock(), "{line}"); // a closed stderr is the user's wish
+        let whole = format!("{line}\n"); // in one piece, also beside other programs on the terminal
+        let _ = std::io::stderr().lock().write_all(whole.as_bytes()); // a closed stderr is the user's wish
     });
 }
 
@@ -79,7 +80,8 @@ impl Log for Logger {
         if let Some(file) = &self.file {
             let wall = clock::now().unix_micros();
             let mut file = lock(file);
-            let written = writeln!(file, "{}.{:06} {prefix}{}", wall / 1_000_000, wall % 1_000_000, record.args());
+            let line = format!("{}.{:06} {prefix}{}\n", wall / 1_000_000, wall % 1_000_000, record.args());
+            let written = file.write_all(line.as_bytes());
             if let Err(error) = written
                 && !FAILED.swap(true, Ordering::Relaxed)
             {
