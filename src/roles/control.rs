@@ -90,7 +90,6 @@ impl Control {
         let follow = &mut *lock(&self.follow);
         follow.images.add(captured, 0);
         if now.since(follow.looked) >= LOOK {
-            follow.looked = now;
             self.follow(follow, wanted, now, board);
         }
         follow.ladder.rung().takes(follow.images.frames)
@@ -98,6 +97,7 @@ impl Control {
 
     /// Takes the rung that the best link has room for: the others send fewer of its frames, each as many as it can.
     fn follow(&self, follow: &mut Follow, wanted: Wanted, now: Time, board: &Board) {
+        follow.looked = now;
         let mut whole = board.whole();
         let rung = *follow.ladder.rung();
         if rung.size.is_none() {
