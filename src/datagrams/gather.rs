@@ -279,7 +279,7 @@ impl Gather {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datagrams::cut::Cutter;
+    use crate::datagrams::cut::{Cut, Cutter};
     use crate::message::{Begin, End, Runs};
     use crate::runs;
     use crate::segments::{Form, Head};
@@ -297,7 +297,7 @@ mod tests {
         let segments: Vec<_> = (0..20).map(|place| (place, 1, vec![7; 500])).collect();
         cutter.runs(Runs { epoch, since: 1, body: runs::encode_segments(&segments).into() }).unwrap();
         cutter.end(End { number, state: 1 });
-        let part = |(index, cut): (usize, crate::datagrams::cut::Cut)| Part {
+        let part = |(index, cut): (usize, Cut)| Part {
             frame: number,
             index: index as u64,
             last: cut.last,
