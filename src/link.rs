@@ -103,6 +103,10 @@ pub trait Rx: Send {
     /// The next whole message; `None` when the far side closed between two messages. It must be awaited to its end:
     /// dropped half way, it loses what it had read.
     async fn recv(&mut self) -> Result<Option<Message>>;
+    /// Messages that have come, where that can be told without waiting; an end or a failure is left to `recv`.
+    fn there(&mut self) -> Vec<Message> {
+        Vec::new()
+    }
     /// The first message of a caller, bounded as strangers are.
     async fn hello(&mut self) -> Result<Message>;
     /// Throws away whatever still comes, until the far side closes. Closing a socket with unread bytes in it would

@@ -3,7 +3,7 @@
 
 use std::io::{self, Error};
 
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter, split};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, split};
 
 use crate::fault::Fault;
 use crate::handshake;
@@ -20,9 +20,6 @@ pub enum End {
     Caller,
     Listener,
 }
-
-/// Small messages are read together; a frame's bytes go past this buffer straight to their place.
-pub const READ: usize = 16 << 10;
 
 /// Records are sealed and written together, some of them at a time.
 const WRITTEN: usize = 64 << 10;
@@ -44,7 +41,7 @@ where
 
 fn whole(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: String) -> Link {
     let (reader, writer) = split(stream);
-    let rx = StreamRx::new(BufReader::with_capacity(READ, reader));
+    let rx = StreamRx::new(reader);
     let tx = StreamTx::new(BufWriter::with_capacity(WRITTEN, writer));
     Link { tx: Box::new(tx), rx: Box::new(rx), peer }
 }

@@ -1,14 +1,17 @@
 //! Messages over any stream of bytes: what tcp and tls share.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context as Awaits, Waker};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use smol::future::or;
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use smol::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 use crate::alarm::Alarm;
 use crate::clock;
@@ -17,6 +20,8 @@ use crate::message::{Message, NoHello, PREFIX};
 
 /// Both sides ping every second, so a silence this long is a peer or a path that is gone.
 const SILENCE: Duration = Duration::from_secs(8);
+/// Bytes that are read at once: some messages of a frame, as it is coded.
+const READ: usize = 16 << 10;
 /// Memory that a claimed length gets at once; more only as bytes come.
 const TRUST: usize = 1 << 20;
 
@@ -53,7 +58,7 @@ impl Piece {
 }
 
 pub struct StreamRx<R> {
-    stream: R,
+    stream: BufReader<R>,
     silence: Alarm,
 }
 
@@ -152,6 +157,15 @@ impl<W: AsyncWrite + Send + Unpin> Tx for StreamTx<W> {
 #[async_trait]
 impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
     async fn recv(&mut self) -> Result<Option<Message>> {
+        if self.stream.buffer().is_empty() {
+            let read = poll_fn(|cx| Pin::new(&mut self.stream).poll_fill_buf(cx).map_ok(<[u8]>::len));
+            if in_time(&mut self.silence, read).await? == 0 {
+                return Ok(None);
+            }
+        }
+        if let Some(message) = self.next_there() {
+            return Ok(Some(message));
+        }
         let mut prefix = [0; PREFIX];
         if !self.fill(&mut prefix).await? {
             return Ok(None);
@@ -166,6 +180,14 @@ impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
         self.rest(prefix).await
     }
 
+    fn there(&mut self) -> Vec<Message> {
+        if self.stream.buffer().is_empty() {
+            // What has gone wrong is found out by who waits.
+            _ = Pin::new(&mut self.stream).poll_fill_buf(&mut Awaits::from_waker(Waker::noop()));
+        }
+        std::iter::from_fn(|| self.next_there()).collect()
+    }
+
     async fn drain(&mut self) {
         let mut sink = [0; 4096];
         while self.soon(&mut sink).await.is_ok_and(|n| n > 0) {}
@@ -174,7 +196,16 @@ impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
 
 impl<R: AsyncRead + Send + Unpin> StreamRx<R> {
     pub fn new(stream: R) -> StreamRx<R> {
-        StreamRx { stream, silence: Alarm::default() }
+        StreamRx { stream: BufReader::with_capacity(READ, stream), silence: Alarm::default() }
+    }
+
+    /// The next message, if all of it has been read; one that is none stays.
+    fn next_there(&mut self) -> Option<Message> {
+        let (prefix, rest) = self.stream.buffer().split_first_chunk::<PREFIX>()?;
+        let length = Message::length(*prefix).ok()?;
+        let message = Message::decode(prefix[0], Bytes::copy_from_slice(rest.get(..length)?)).ok()?;
+        Pin::new(&mut self.stream).consume(PREFIX + length);
+        Some(message)
     }
 
     async fn rest(&mut self, prefix: [u8; PREFIX]) -> Result<Message> {
@@ -206,10 +237,15 @@ impl<R: AsyncRead + Send + Unpin> StreamRx<R> {
     }
 
     async fn soon(&mut self, out: &mut [u8]) -> Result<usize> {
-        let silence = async {
-            self.silence.until(Some(clock::now() + SILENCE)).await;
-            Err(io::Error::new(ErrorKind::TimedOut, format!("nothing came for {} s", SILENCE.as_secs())))
-        };
-        or(self.stream.read(out), silence).await.context("the connection was lost")
+        in_time(&mut self.silence, self.stream.read(out)).await
     }
+}
+
+/// The other side's bytes, unless it says nothing for too long.
+async fn in_time<T>(silence: &mut Alarm, bytes: impl Future<Output = io::Result<T>>) -> Result<T> {
+    let silence = async {
+        silence.until(Some(clock::now() + SILENCE)).await;
+        Err(io::Error::new(ErrorKind::TimedOut, format!("nothing came for {} s", SILENCE.as_secs())))
+    };
+    or(bytes, silence).await.context("the connection was lost")
 }

@@ -6,12 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use anyhow::Result;
 use async_io::Async;
 use async_trait::async_trait;
-use smol::io::BufReader;
 
 use crate::endpoint::Endpoint;
 use crate::key::Key;
 use crate::link::Link;
-use crate::sealed::{self, End, READ};
+use crate::sealed::{self, End};
 use crate::stream::{StreamRx, StreamTx};
 use crate::transports::{Listener, Transport, socket};
 
@@ -64,6 +63,6 @@ fn link(stream: Async<TcpStream>, end: End, key: &Option<Key>) -> Result<Link> {
         return Ok(sealed::link(stream, end, key.clone(), peer));
     }
     // Two handles of one socket need no lock between reading and writing.
-    let rx = StreamRx::new(BufReader::with_capacity(READ, stream.clone()));
+    let rx = StreamRx::new(stream.clone());
     Ok(Link { tx: Box::new(StreamTx::new(stream)), rx: Box::new(rx), peer })
 }
