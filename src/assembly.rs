@@ -13,14 +13,18 @@ use crate::message::{Begin, Runs};
 use crate::runs::{self, Lot};
 use crate::segments::{Form, Head, SEGMENTS_MAX, Segment, splice};
 
+/// What a message takes besides its bytes and its segments.
+const MESSAGE: usize = 128;
+
 #[derive(Debug, Default)]
 pub struct Assembly {
     standing: Option<Frame>,
     begun: Option<(Begin, Arc<Head>)>,
-    /// What came and is in no frame yet, at its place; and these places.
-    news: Vec<Option<(u64, Bytes)>>,
+    /// What came and is in no frame yet; of each place in which of it and where there; and these places.
+    came: Vec<Arc<[Segment<Bytes>]>>,
+    news: Vec<Option<(usize, usize)>>,
     fresh: Vec<usize>,
-    /// Memory that the news hold on to: the whole messages that they came in.
+    /// Memory that they hold on to: the whole messages that they came in.
     held: usize,
     /// Where a lossy link left something older standing than the frame has.
     stale: BTreeSet<usize>,
@@ -40,7 +44,8 @@ impl Assembly {
         };
         if before.is_none_or(|(_, had)| had != head) {
             (self.standing, self.stale) = (None, BTreeSet::new());
-            (self.news, self.fresh, self.held) = (vec![None; head.count], Vec::new(), 0);
+            (self.came, self.fresh, self.held) = Default::default();
+            self.news = vec![None; head.count];
         }
         self.begun = Some((begin, head.clone()));
         Ok(head)
@@ -52,26 +57,32 @@ impl Assembly {
         if (came.epoch, came.since) != (begin.epoch, head.since) {
             return Ok(Vec::new());
         }
-        self.held += came.body.len();
-        ensure!(self.held <= 2 * BYTES_MAX, "a frame of more than {} bytes", 2 * BYTES_MAX);
         let body = came.body;
         let mut segments = runs::decode(body.clone())?;
         let all = segments.len();
+        if all == 0 {
+            return Ok(Vec::new());
+        }
+        self.held += MESSAGE + body.len() + all * size_of::<Segment<Bytes>>();
+        ensure!(self.held <= 2 * BYTES_MAX, "a frame of more than {} bytes", 2 * BYTES_MAX);
         if let Some((index, _, _)) = segments.iter().find(|segment| segment.0 >= head.count) {
             bail!("segment {index} of a frame of {}", head.count);
         }
-        segments.retain(|(index, version, bytes)| {
-            let news = &mut self.news[*index];
-            let newer = news.as_ref().is_none_or(|(other, _)| other <= version);
-            if newer && news.replace((*version, bytes.clone())).is_none() {
-                self.fresh.push(*index);
-            }
-            newer
-        });
-        Ok(match segments.len() == all {
+        let had = |place: usize| self.news[place].map(|(lot, at)| self.came[lot][at].1);
+        segments.retain(|(place, version, _)| had(*place).is_none_or(|had| had <= *version));
+        let lots = match segments.len() == all {
             true => vec![Lot { segments: segments.into(), body }],
             false => runs::lots(segments),
-        })
+        };
+        for lot in &lots {
+            for (at, (place, ..)) in lot.segments.iter().enumerate() {
+                if self.news[*place].replace((self.came.len(), at)).is_none() {
+                    self.fresh.push(*place);
+                }
+            }
+            self.came.push(lot.segments.clone());
+        }
+        Ok(lots)
     }
 
     /// A frame ends: it, if everything came that its sender's `state` tells of.
@@ -113,9 +124,7 @@ impl Assembly {
             return Ok(None);
         };
         self.fresh.sort_unstable();
-        let news =
-            self.fresh.iter().filter_map(|&i| self.news[i].as_ref().map(|(version, bytes)| (i, *version, bytes)));
-        let news: Vec<Segment<&Bytes>> = news.collect();
+        let news: Vec<Segment<&Bytes>> = self.newest().collect();
         let filled = self.standing.is_some() || news.len() == head.count;
         let coded = filled.then(|| splice(self.standing.as_ref().map(|s| &s.coded), head, &news)).transpose()?;
         let Begin { epoch, seq, captured, error, .. } = *begin;
@@ -128,13 +137,55 @@ impl Assembly {
     fn stand(&mut self, frame: Frame) -> Frame {
         self.standing = Some(frame.clone());
         self.fresh.drain(..).for_each(|place| self.news[place] = None);
+        self.came.clear();
         self.held = 0;
         frame
     }
 
     /// Copies what came out of its messages: what waits for longer must not hold on to more than itself.
     fn keep(&mut self) {
-        self.news.iter_mut().flatten().for_each(|(_, bytes)| *bytes = Bytes::copy_from_slice(bytes));
-        self.held = self.news.iter().flatten().map(|(_, bytes)| bytes.len()).sum();
+        let copied: Arc<[Segment<Bytes>]> =
+            self.newest().map(|(place, version, bytes)| (place, version, Bytes::copy_from_slice(bytes))).collect();
+        copied.iter().enumerate().for_each(|(at, (place, ..))| self.news[*place] = Some((0, at)));
+        self.held = copied.iter().map(|(.., bytes)| bytes.len()).sum();
+        self.came = vec![copied];
+    }
+
+    /// What came of the fresh places.
+    fn newest(&self) -> impl Iterator<Item = Segment<&Bytes>> {
+        let at = |(lot, at): (usize, usize)| {
+            let (place, version, bytes) = &self.came[lot][at];
+            (*place, *version, bytes)
+        };
+        self.fresh.iter().filter_map(move |place| self.news[*place].map(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use std::time::Duration;
+
+    #[test]
+    fn what_comes_again_and_again_is_bounded() {
+        let mut assembly = Assembly::default();
+        let head = Head { form: Form::Tiles, since: 0, header: Bytes::new(), count: 2 };
+        let (number, captured, error) = (0, Time::default(), Duration::ZERO);
+        assembly.begin(Begin { number, epoch: 1, seq: 0, captured, error, head: Some(head) }).unwrap();
+        let runs = |body: Vec<u8>| Runs { epoch: 1, since: 0, body: body.into() };
+        for _ in 0..1000 {
+            assert!(assembly.runs(runs(Vec::new())).unwrap().is_empty());
+        }
+        assert!(assembly.came.is_empty());
+        let small = runs::encode_segments(&[(0, 7, b"x")]);
+        let most = 2 * BYTES_MAX / (MESSAGE + size_of::<Segment<Bytes>>());
+        let came = (0..=most).take_while(|_| assembly.runs(runs(small.clone())).is_ok()).count();
+        assert!((1000..most).contains(&came), "{came}");
+        assembly.keep();
+        assert_eq!((assembly.came.len(), assembly.held), (1, 1), "what is kept is copied out");
+        assembly.runs(runs(runs::encode_segments(&[(0, 6, b"o"), (1, 6, b"n")]))).unwrap();
+        let (frame, exact) = assembly.spliced(number, 0).unwrap().unwrap();
+        assert!(!exact && frame.coded.segment(0) == b"x" && frame.coded.segment(1) == b"n");
     }
 }

@@ -19,8 +19,8 @@ const LOT: usize = 4 << 10;
 /// The same for a crowd, where every message costs as many times as there are readers.
 const CROWDED: usize = 64 << 10;
 
-/// Segments of a datagram, mostly: more are made room for as they come.
-const FEW: usize = 8;
+/// Bytes of a short segment: room is made at once for as many as may be there.
+const SHORT: usize = 128;
 
 /// Different rests that are kept: links that are up to date lack the same, and those that leave out a frame now and then.
 const RESTS: usize = 4;
@@ -144,7 +144,7 @@ fn length(number: u64) -> usize {
 
 /// Reads what `encode` wrote; the segments share its memory. Errors: anything that does not fit into it.
 pub fn decode(data: Bytes) -> Result<Vec<Segment<Bytes>>> {
-    let mut segments = Vec::with_capacity(FEW);
+    let mut segments = Vec::with_capacity(data.len() / SHORT + 1);
     walk(&data, |place, version, bytes| segments.push((place, version, data.slice(bytes))))?;
     Ok(segments)
 }
