@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use async_channel::{Receiver, Sender, bounded};
 use async_io::Timer;
 use event_listener::{Event, listener};
@@ -19,7 +19,6 @@ use crate::clock::{self, Time};
 use crate::draft::{Draft, Part};
 use crate::exchange::{self, Pinging};
 use crate::flow::Flow;
-use crate::greet::printable;
 use crate::latest::Latest;
 use crate::link::{Link, Rx, Tx};
 use crate::lock::lock;
@@ -33,6 +32,7 @@ use sent::Sent;
 use serving::Lane;
 pub use serving::Serving;
 
+mod hearing;
 mod sent;
 mod serving;
 
@@ -88,12 +88,15 @@ struct State {
     /// Nothing is waited for that the far side says, or not any more.
     patient: AtomicBool,
     hurried: Event,
+    /// When something was heard for the last time, and what of it is for the task.
+    heard: Mutex<Time>,
+    early: Mutex<VecDeque<Message>>,
 }
 
 impl State {
     fn new() -> State {
-        let (flow, pinging, patient, changed, hurried) = Default::default();
-        State { flow, changed, replies: bounded(REPLIES), pinging, patient, hurried }
+        let (flow, pinging, patient, changed, hurried, heard, early) = Default::default();
+        State { flow, changed, replies: bounded(REPLIES), pinging, patient, hurried, heard, early }
     }
 }
 
@@ -101,24 +104,20 @@ impl State {
 const REPLIES: usize = 16;
 /// How often a link that may lose frames is asked what became of them, while they leave no room for the next.
 const FATE: Duration = Duration::from_millis(5);
-/// In a crowd, what a link says is heard when there would be no room for its frames soon, and then all that should have come:
-/// to hear of each word when it comes costs more than to send a frame. It is heard after this at the latest.
-const REST: Duration = Duration::from_millis(250);
 /// While these frames go all is heard at once: the far side finds out how its clock differs from ours.
 const AT_ONCE: u64 = 32;
 
 /// Serves one link until it or the stream ends.
 pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>, stop: &Stop) -> Result<End> {
-    let Link { tx, mut rx, .. } = link;
+    let Link { tx, rx, .. } = link;
     peer.link().rate = Rate::new(feed.limits.clone());
     peer.link().rate.held(tx.holds());
-    let serving = Arc::new(Serving::new(tx, peer));
-    let state = &serving.state;
+    let serving = Arc::new(Serving::new(tx, rx, peer));
     let shared = Mutex::new(std::mem::take(&mut feed.held));
     let next = (&mut feed.frames, &feed.over);
     let besides = (&*feed.path, feed.talk.as_ref());
     let writing = write(&serving, next, (&shared, feed.every), besides);
-    let reading = async { read(&mut *rx, &shared, feed.talk.as_ref(), peer, state).await.map(End::Left) };
+    let reading = async { serving.read(&shared, feed.talk.as_ref()).await.map(End::Left) };
     let stopped = async {
         stop.heard().await;
         Ok(End::Stopped)
@@ -130,8 +129,8 @@ pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>
         let over = feed.over.said() || feed.path.is_source();
         let all = over && matches!(ended, Ok(End::Over));
         let reason = if all { "the source is over" } else { "it was stopped" };
-        let mut lane = serving.lane().await;
-        farewell(&mut *lane.tx, &mut *rx, Bye { reason: reason.into(), over }).await;
+        let (mut lane, mut rx) = (serving.lane().await, serving.rx.lock().await);
+        farewell(&mut *lane.tx, &mut **rx, Bye { reason: reason.into(), over }).await;
     }
     ended
 }
@@ -298,63 +297,6 @@ async fn besides(path: &Path, told: &AtomicU64, talk: Option<&Talk>, state: &Sta
     };
     let word = async { Message::Word(word::next(talk).await) };
     or(reply, or(way, word)).await
-}
-
-/// Where nothing is waited for: until it is time to hear of the far side again.
-async fn rest(alarm: &mut Alarm, heard: Time, state: &State) {
-    listener!(state.hurried => hurried);
-    let goes_on = || with(&state.pinging, |p| p.is_open()) || with(&state.flow, |flow| flow.expects(clock::now()));
-    if state.patient.load(Ordering::Relaxed) && !goes_on() {
-        or(alarm.until(Some((heard + REST).rounded_up(REST))), hurried).await;
-    }
-}
-
-/// Reads until the far side leaves; its reason.
-async fn read(
-    rx: &mut dyn Rx,
-    held: &Mutex<VecDeque<Draft>>,
-    talk: Option<&Talk>,
-    peer: &Arc<Peer>,
-    state: &State,
-) -> Result<String> {
-    let (mut alarm, mut heard) = (Alarm::default(), clock::now());
-    loop {
-        rest(&mut alarm, heard, state).await;
-        let message = rx.recv().await?;
-        heard = clock::now();
-        match message {
-            None => bail!("the connection was closed"),
-            Some(Message::Report(report)) => {
-                let passed = rx.passed(report.acknowledged);
-                peer.link().rate.reported(&report, passed, clock::now());
-                let settled = with(&state.flow, |flow| flow.acknowledged(report.acknowledged));
-                with(held, |held| held.drain(..settled.min(held.len())).for_each(drop));
-                if !state.patient.load(Ordering::Relaxed) {
-                    state.changed.notify(usize::MAX);
-                }
-            }
-            Some(Message::Ping(sent)) => {
-                let _ = state.replies.0.try_send(exchange::answer(sent)); // a flood of pings is not answered
-            }
-            Some(Message::Pong(pong)) => {
-                let taken = with(&state.pinging, |p| p.answered(&pong, clock::now()));
-                if let Some((exchange, clean)) = taken {
-                    let another_way = with(&state.flow, |flow| flow.round_trip(exchange.rtt, clean));
-                    let mut link = peer.link();
-                    link.offset.add(exchange);
-                    if another_way {
-                        link.rate.another_way();
-                    }
-                    if clean {
-                        link.rate.round_trip(clock::now(), exchange.rtt);
-                    }
-                }
-            }
-            Some(Message::Bye(bye)) => return Ok(printable(&bye.reason)),
-            Some(Message::Word(word)) => word::hear(talk, word)?,
-            Some(_) => bail!("the watcher sent what only a publisher may"),
-        }
-    }
 }
 
 fn with<T, R>(m: &Mutex<T>, act: impl FnOnce(&mut T) -> R) -> R {

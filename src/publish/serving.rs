@@ -13,12 +13,13 @@ use crate::clock;
 use crate::draft::Draft;
 use crate::frame::Frame;
 use crate::latest::{Grip, Hand};
-use crate::link::Tx;
+use crate::link::{Rx, Tx};
 use crate::message::Message;
 use crate::stats::Peer;
 
 pub struct Serving {
     lane: Mutex<Lane>,
+    pub(super) rx: Mutex<Box<dyn Rx>>,
     pub(super) peer: Arc<Peer>,
     pub(super) state: State,
 }
@@ -32,11 +33,11 @@ pub(super) struct Lane {
 }
 
 impl Serving {
-    pub(super) fn new(tx: Box<dyn Tx>, peer: &Arc<Peer>) -> Serving {
+    pub(super) fn new(tx: Box<dyn Tx>, rx: Box<dyn Rx>, peer: &Arc<Peer>) -> Serving {
         let state = State::new();
         with(&state.flow, |flow| flow.held(tx.holds()));
         let lane = Lane { tx, sent: Sent::default(), left: false };
-        Serving { lane: lane.into(), peer: peer.clone(), state }
+        Serving { lane: lane.into(), rx: rx.into(), peer: peer.clone(), state }
     }
 
     /// Takes the lane back from whoever has it; a send that was not completed goes on with a flush.
@@ -52,14 +53,6 @@ impl Serving {
         self.state.patient.load(Ordering::Relaxed)
             && with(&self.state.flow, |flow| flow.room(now))
             && self.peer.link().rate.wait(now).is_zero()
-    }
-
-    /// In a crowd the far side is heard in time for the frame after the next.
-    pub(super) fn listen_if_due(&self) {
-        let patient = self.state.patient.load(Ordering::Relaxed); // who is not listens anyway
-        if patient && !with(&self.state.flow, |flow| flow.room_for_next(clock::now())) {
-            self.state.hurried.notify(usize::MAX);
-        }
     }
 }
 
