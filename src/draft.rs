@@ -179,7 +179,7 @@ impl Pen {
 
     /// Gives readers the draft; a crowd gets it when there is something to do with it.
     pub fn give(&mut self, readers: &Arc<Fanout<Draft>>, draft: Draft) {
-        let count = readers.readers();
+        let count = readers.about();
         self.held = Some((readers.clone(), draft, count));
         if count <= CROWD {
             self.hand_out();

@@ -84,6 +84,11 @@ impl<T: Clone> Fanout<T> {
         self.with(|readers| readers.len())
     }
 
+    /// About as many, without a look at each: who has left counts until the next value.
+    pub fn about(&self) -> usize {
+        lock(&self.readers).len()
+    }
+
     /// Waits until somebody reads at all.
     pub async fn until_read(&self) {
         self.until(|readers| !readers.is_empty()).await;
