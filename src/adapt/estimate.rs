@@ -69,6 +69,13 @@ struct Sent {
     waited: Duration,
 }
 
+/// How fast the network passed on the last frames, bits a second; and the median, which is asked for several times a frame.
+#[derive(Debug, Default)]
+struct Passed {
+    rates: VecDeque<f64>,
+    median: Option<f64>,
+}
+
 #[derive(Debug)]
 pub struct Estimate {
     sent: VecDeque<Sent>,
@@ -82,8 +89,7 @@ pub struct Estimate {
     /// µs from our clock to theirs and back to ours, when nothing is in the way.
     one_way: Least,
     round_trip: Least,
-    /// How fast the network passed on the last frames, bits a second.
-    passed: VecDeque<f64>,
+    passed: Passed,
     /// When the last of them was seen.
     shown: Option<Time>,
     /// Seconds of queue before each of the last frames, and what is taken for the queue.
@@ -110,7 +116,7 @@ impl Default for Estimate {
             rate: None,
             one_way: Least::new(BASE),
             round_trip: Least::new(BASE),
-            passed: VecDeque::new(),
+            passed: Passed::default(),
             shown: None,
             seen: VecDeque::new(),
             queue: 0.0,
@@ -213,22 +219,23 @@ impl Estimate {
         push(&mut self.seen, SEEN, queue);
         let bytes = (sent.bytes as f64 * passed) as usize;
         let rate = bytes.saturating_sub(FIRST) as f64 * 8.0 / span.as_secs_f64().max(1e-5);
-        if bytes < PASSED_BYTES && sent.bytes >= PASSED_BYTES && self.passed.is_empty() {
+        if bytes < PASSED_BYTES && sent.bytes >= PASSED_BYTES && self.passed.median.is_none() {
             // Most of the first was lost, and sent again: it is known at least how long all of that took.
-            push(&mut self.passed, PASSED, sent.bytes as f64 * 8.0 / whole.as_secs_f64().max(1e-5));
+            self.passed.push(sent.bytes as f64 * 8.0 / whole.as_secs_f64().max(1e-5));
         }
         // What hardly took longer to come than to be made shows only that the network is no slower than that.
         let shows = span > 2 * sent.waited || self.passing().is_none_or(|passing| rate > passing);
         if bytes >= PASSED_BYTES && shows {
             let before = self.passing();
-            push(&mut self.passed, PASSED, rate);
+            self.passed.push(rate);
             let slow = |rate: f64, times: f64| before.is_some_and(|before| rate * times < before);
-            let last = self.passed.len().saturating_sub(ANOTHER.0);
+            let last = self.passed.rates.len().saturating_sub(ANOTHER.0);
             let slows = queue.max(self.queue) >= STALLED.as_secs_f64()
-                && self.passed.range(last..).all(|rate| slow(*rate, ANOTHER.1));
+                && self.passed.rates.range(last..).all(|rate| slow(*rate, ANOTHER.1));
             if slows || (queue >= FALLEN.1 && slow(rate, FALLEN.0)) {
                 // The first of them may have met both.
-                self.passed.drain(..self.passed.len() - 1);
+                self.passed = Passed::default();
+                self.passed.push(rate);
                 self.seen.drain(..self.seen.len() - 1);
             }
             self.shown = Some(now);
@@ -237,10 +244,7 @@ impl Estimate {
 
     /// Bits a second at which the network passes frames on.
     pub fn passing(&self) -> Option<f64> {
-        let (mut rates, count) = ([f64::INFINITY; PASSED], self.passed.len());
-        rates.iter_mut().zip(&self.passed).for_each(|(rate, passed)| *rate = *passed);
-        rates.sort_unstable_by(f64::total_cmp);
-        (count > 0).then(|| rates[count / 2])
+        self.passed.median
     }
 
     /// Seconds that the oldest frame on its way has been waiting for more than its own way.
@@ -331,6 +335,16 @@ impl Estimate {
         }
         let warped = STANDING * (-LAMBDA * (self.queue - STANDING) / STANDING).exp();
         warped + DLOSS * (self.lost / PLRREF).powi(2)
+    }
+}
+
+impl Passed {
+    fn push(&mut self, rate: f64) {
+        push(&mut self.rates, PASSED, rate);
+        let mut sorted = [f64::INFINITY; PASSED];
+        sorted.iter_mut().zip(&self.rates).for_each(|(sorted, rate)| *sorted = *rate);
+        sorted.sort_unstable_by(f64::total_cmp);
+        self.median = Some(sorted[self.rates.len() / 2]);
     }
 }
 
