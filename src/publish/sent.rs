@@ -154,9 +154,9 @@ impl Sent {
         let overhead = tx.overhead();
         let wire = |share: f64| (bytes as f64 * share) as usize;
         let burst = Burst { bytes: wire(overhead.packets), wire: wire(overhead.all), whole, waited };
-        spend(tx, &mut peer.link().rate, burst);
         messages.push(Message::End(End { number: self.frames, state: frame.coded.state() }));
         let mut link = peer.link();
+        spend(tx, &mut link.rate, burst);
         link.meter.add(clock::now(), bytes);
         link.sent = Some(frame.seq);
         link.slow += self.last.map_or(0, |last| frame.seq.saturating_sub(last + 1));
