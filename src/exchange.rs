@@ -1,5 +1,6 @@
 //! Pings: when to ask, and what an answer is worth. Pure but for the stamp on what is just being sent.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::clock::{self, Exchange, Time};
@@ -9,6 +10,8 @@ use crate::message::{Message, Pong};
 const EVERY: Duration = Duration::from_secs(1);
 /// And up to so many milliseconds: where the far side answers with its next frame, not each of them has to wait alike.
 const SPREAD: u64 = 100;
+/// And for so long it may be on its way.
+const ON_THE_WAY: Duration = Duration::from_millis(250);
 /// The first few come at once, for an offset before the first second is over.
 const BURST: u32 = 5;
 const BURST_EVERY: Duration = Duration::from_millis(50);
@@ -53,6 +56,11 @@ impl Pinging {
         let (sent, clean) = self.open.take_if(|(sent, _)| *sent == pong.sent)?;
         Some((Exchange::new(sent, pong.received, pong.answered, now)?, clean))
     }
+}
+
+/// When the far side's next ping comes, if it is as it should be and the last one left then, by our clock.
+pub fn after(last: Time) -> Range<Time> {
+    last + EVERY..last + EVERY + Duration::from_millis(SPREAD) + ON_THE_WAY
 }
 
 /// The answer to a ping that has just come; `stamped` completes it as it leaves.
@@ -105,6 +113,7 @@ mod tests {
             .collect();
         assert!(due.iter().all(|due| (EVERY..EVERY + Duration::from_millis(SPREAD)).contains(due)));
         assert!(due.windows(2).all(|two| two[0] != two[1]));
+        assert!(due.iter().all(|due| after(Time::default()).contains(&(Time::default() + *due))));
         assert!(p.due(true) >= Time::default() + EVERY, "the answer is waited for");
         let pong = Pong { sent: Time::default(), received: Time::default(), answered: Time::default() };
         assert!(p.answered(&pong, Time::from_micros(240_000)).is_some());

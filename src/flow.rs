@@ -76,6 +76,11 @@ impl Flow {
         count
     }
 
+    /// Whether no frame has been sent for so long.
+    pub fn idles(&self, now: Time, time: Duration) -> bool {
+        now.since(self.last) > time
+    }
+
     pub fn is_empty(&self) -> bool {
         self.unacknowledged.is_empty()
     }

@@ -107,6 +107,10 @@ pub trait Rx: Send {
     fn there(&mut self) -> Vec<Message> {
         Vec::new()
     }
+    /// Whether more has been read than the messages that were given.
+    fn has_more(&self) -> bool {
+        false
+    }
     /// The first message of a caller, bounded as strangers are.
     async fn hello(&mut self) -> Result<Message>;
     /// Throws away whatever still comes, until the far side closes. Closing a socket with unread bytes in it would

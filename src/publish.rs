@@ -88,15 +88,17 @@ struct State {
     /// Nothing is waited for that the far side says, or not any more.
     patient: AtomicBool,
     hurried: Event,
-    /// When something was heard for the last time, and what of it is for the task.
+    /// When something was heard for the last time, and below what of it is for the task.
     heard: Mutex<Time>,
+    /// When the far side's last ping left.
+    asked: Mutex<Time>,
     early: Mutex<VecDeque<Message>>,
 }
 
 impl State {
     fn new() -> State {
-        let (flow, pinging, patient, changed, hurried, heard, early) = Default::default();
-        State { flow, changed, replies: bounded(REPLIES), pinging, patient, hurried, heard, early }
+        let (flow, pinging, patient, changed, hurried, heard, asked, early) = Default::default();
+        State { flow, changed, replies: bounded(REPLIES), pinging, patient, hurried, heard, asked, early }
     }
 }
 

@@ -188,6 +188,10 @@ impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
         std::iter::from_fn(|| self.next_there()).collect()
     }
 
+    fn has_more(&self) -> bool {
+        !self.stream.buffer().is_empty()
+    }
+
     async fn drain(&mut self) {
         let mut sink = [0; 4096];
         while self.soon(&mut sink).await.is_ok_and(|n| n > 0) {}

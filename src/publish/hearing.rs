@@ -31,13 +31,16 @@ impl Serving {
     /// Reads until the far side leaves; its reason.
     pub(super) async fn read(&self, held: &Mutex<VecDeque<Draft>>, talk: Option<&Talk>) -> Result<String> {
         let Serving { peer, state, .. } = self;
-        let mut alarm = Alarm::default();
+        let (mut alarm, mut more) = (Alarm::default(), false);
         loop {
-            self.rest(&mut alarm).await;
+            if !more {
+                self.rest(&mut alarm).await;
+            }
             let mut rx = self.rx.lock().await;
             let early = with(&state.early, VecDeque::pop_front);
             let message = if early.is_some() { early } else { rx.recv().await? };
             with(&state.heard, |heard| *heard = clock::now());
+            more = rx.has_more();
             match message {
                 None => bail!("the connection was closed"),
                 Some(Message::Report(report)) => {
@@ -48,6 +51,8 @@ impl Serving {
                     }
                 }
                 Some(Message::Ping(sent)) => {
+                    let offset = peer.link().offset.best().map_or(0, |best| best.offset);
+                    with(&state.asked, |asked| *asked = sent.shifted(-offset));
                     let _ = state.replies.0.try_send(exchange::answer(sent)); // a flood of pings is not answered
                 }
                 Some(Message::Pong(pong)) => {
@@ -71,18 +76,21 @@ impl Serving {
         }
     }
 
-    /// Where nothing is waited for: until it is time to hear of the far side again.
+    /// Where nothing is waited for: until it is time to hear of the far side again, or to answer it.
     async fn rest(&self, alarm: &mut Alarm) {
         let state = &self.state;
         listener!(state.hurried => hurried);
-        let asked = with(&state.pinging, |p| p.is_open()) || with(&state.flow, |flow| flow.expects(clock::now()));
-        let goes_on = asked || with(&state.early, |early| !early.is_empty());
+        let (now, asks) = (clock::now(), exchange::after(with(&state.asked, |asked| *asked)));
+        let frames = with(&state.flow, |flow| !flow.expects(now) && !flow.idles(now, REST));
+        let waits = asks.contains(&now) || with(&state.pinging, |p| p.is_open());
+        let goes_on = !frames || waits || with(&state.early, |early| !early.is_empty());
         if goes_on || !state.patient.load(Ordering::Relaxed) {
             return;
         }
         let quiet = async {
             loop {
                 let due = with(&state.heard, |heard| (*heard + REST).rounded_up(REST));
+                let due = if asks.start > now { due.min(asks.start) } else { due };
                 if clock::now() >= due {
                     return;
                 }
@@ -170,5 +178,23 @@ mod tests {
         assert!(smol::block_on(poll_once(serving.read(&held, None))).is_none());
         assert!(matches!(state.replies.1.try_recv(), Ok(Message::Pong(_))));
         assert_eq!(left(), 1, "the last is not acknowledged");
+    }
+
+    #[test]
+    fn it_is_rested_while_frames_go_unless_a_ping_is_due() {
+        let (near, _far) = smol::net::unix::UnixStream::pair().unwrap();
+        let tx = Box::new(StreamTx::new(near.clone()));
+        let serving = Serving::new(tx, Box::new(StreamRx::new(near)), &Arc::new(Peer::new("peer")));
+        let (state, now) = (&serving.state, clock::now());
+        let rests = || smol::block_on(poll_once(serving.rest(&mut Alarm::default()))).is_none();
+        state.patient.store(true, Ordering::Relaxed);
+        with(&state.heard, |heard| *heard = now);
+        assert!(!rests(), "no frame has gone yet");
+        with(&state.flow, |flow| flow.sent(0, now, 1));
+        assert!(rests());
+        with(&state.asked, |asked| *asked = now - Duration::from_millis(1050));
+        assert!(!rests());
+        with(&state.asked, |asked| *asked = now);
+        assert!(rests());
     }
 }
