@@ -126,6 +126,11 @@ impl Rate {
         self.estimate.begun(number, now);
     }
 
+    /// The rest of it will not come.
+    pub fn abandoned(&mut self) {
+        self.estimate.abandoned();
+    }
+
     /// The last of it is.
     pub fn sent(&mut self, now: Time, Burst { bytes, wire, whole, waited }: Burst) {
         self.estimate.sent(bytes, waited);

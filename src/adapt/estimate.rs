@@ -142,9 +142,13 @@ impl Estimate {
         self.lost.min(self.lost_last)
     }
 
-    /// The first of a frame is handed to the network. One that was abandoned leaves its number to the next.
+    /// The rest of a frame will not come: nobody will say that it has arrived, and its number is the next one's.
+    pub fn abandoned(&mut self) {
+        self.sent.pop_back_if(|last| last.number >= self.next);
+    }
+
+    /// The first of a frame is handed to the network.
     pub fn begun(&mut self, number: u64, now: Time) {
-        self.sent.pop_back_if(|last| last.number >= number);
         if self.sent.len() == SENT {
             self.sent.pop_front();
         }

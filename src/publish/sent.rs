@@ -114,7 +114,10 @@ impl Sent {
                 let messages = self.end(tx, &frame, peer, state);
                 tx.send_all(messages).await.map(|()| None)
             }
-            Part::Abandoned => Ok(self.current.take().map(|current| current.draft)),
+            Part::Abandoned => {
+                peer.link().rate.abandoned();
+                Ok(self.current.take().map(|current| current.draft))
+            }
         }
     }
 
@@ -176,6 +179,7 @@ fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapt::Limits;
     use crate::link::Rx;
     use crate::segments::Coded;
     use crate::stream::{StreamRx, StreamTx};
@@ -193,13 +197,15 @@ mod tests {
             let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
             let (mut tx, mut rx) = (StreamTx::new(near), StreamRx::new(far));
             let (peer, state) = (Arc::new(Peer::new("peer")), State::new());
+            peer.link().rate = Rate::new(Limits::new(None, true).into());
             let mut sent = Sent { to_crowd, ..Sent::default() };
             let begun = Draft::begin(1, 4, Time::default(), Duration::ZERO, frame(4).coded.head).1; // and nobody has a pen
             let messages = smol::block_on(async {
                 for mut draft in [begun, frame(5).into()] {
                     sent.begin(&mut tx, draft.clone());
                     let part = draft.take().expect("it is over");
-                    sent.part(&mut tx, part, &peer, &state).await.unwrap();
+                    let abandoned = sent.part(&mut tx, part, &peer, &state).await.unwrap().is_some();
+                    assert_eq!(peer.link().rate.stalls().is_none(), abandoned, "nobody waits for its word");
                 }
                 let mut messages = Vec::new();
                 while !matches!(messages.last(), Some(Message::End(_))) {
