@@ -88,11 +88,11 @@ struct State {
     /// Nothing is waited for that the far side says, or not any more.
     patient: AtomicBool,
     hurried: Event,
-    /// When something was heard for the last time, and below what of it is for the task.
+    /// When something was heard for the last time, and what of it is for the task.
     heard: Mutex<Time>,
+    early: Mutex<VecDeque<Message>>,
     /// When the far side's last ping left.
     asked: Mutex<Time>,
-    early: Mutex<VecDeque<Message>>,
 }
 
 impl State {

@@ -79,12 +79,14 @@ impl Serving {
     /// Where nothing is waited for: until it is time to hear of the far side again, or to answer it.
     async fn rest(&self, alarm: &mut Alarm) {
         let state = &self.state;
+        if !state.patient.load(Ordering::Relaxed) {
+            return; // its own task alone makes it patient
+        }
         listener!(state.hurried => hurried);
         let (now, asks) = (clock::now(), exchange::after(with(&state.asked, |asked| *asked)));
         let frames = with(&state.flow, |flow| !flow.expects(now) && !flow.idles(now, REST));
         let waits = asks.contains(&now) || with(&state.pinging, |p| p.is_open());
-        let goes_on = !frames || waits || with(&state.early, |early| !early.is_empty());
-        if goes_on || !state.patient.load(Ordering::Relaxed) {
+        if !frames || waits || with(&state.early, |early| !early.is_empty()) {
             return;
         }
         let quiet = async {
@@ -108,7 +110,7 @@ impl Serving {
         if !state.patient.load(Ordering::Relaxed) || !short() {
             return; // who is not patient listens anyway
         }
-        let mut early = VecDeque::new();
+        let (mut early, mut others) = (VecDeque::new(), false);
         if let Some(mut rx) = self.rx.try_lock().filter(|_| with(&state.early, |early| early.is_empty())) {
             for _ in 0..TURNS {
                 let there = rx.there();
@@ -126,9 +128,9 @@ impl Serving {
                     break;
                 }
             }
+            others = !early.is_empty();
+            with(&state.early, |before| before.append(&mut early)); // before the task can read what came after
         }
-        let others = !early.is_empty();
-        with(&state.early, |before| before.append(&mut early));
         if others || short() {
             state.hurried.notify(usize::MAX);
         }
