@@ -167,9 +167,7 @@ impl<R: AsyncRead + Send + Unpin> Rx for StreamRx<R> {
             return Ok(Some(message));
         }
         let mut prefix = [0; PREFIX];
-        if !self.fill(&mut prefix).await? {
-            return Ok(None);
-        }
+        self.fill(&mut prefix).await?; // the first of it has been read
         self.rest(prefix).await.map(Some)
     }
 
