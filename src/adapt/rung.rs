@@ -9,7 +9,7 @@ const RECODED: u8 = 80;
 /// Heights that everybody knows.
 const HEIGHTS: [usize; 6] = [1440, 1080, 720, 480, 360, 240];
 /// Of a half frame: a source's rate is measured, and that of one of 30 may be 29.5, which is still twice 15.
-const NEAR: f64 = 0.2;
+const ALMOST: f64 = 0.2;
 /// Bytes grow with the pixels' number and, less than in proportion, with the quantiser's fineness. Fitted to film (Big Buck
 /// Bunny, 10 s from 0:04, 240p to 1080p, qualities of 40 to 95); what is measured takes their place at once.
 const BY_PIXELS: f64 = 1.0;
@@ -89,7 +89,7 @@ impl Rung {
 impl Bounds {
     /// All rungs, by size, then by quality, then by frame rate, each from the best on.
     pub fn rungs(&self, fps_least: f64) -> impl Iterator<Item = Rung> {
-        let most = (2.0 * self.fps / fps_least.min(self.fps) + NEAR).floor().clamp(2.0, 1000.0) as u32;
+        let most = (2.0 * self.fps / fps_least.min(self.fps) + ALMOST).floor().clamp(2.0, 1000.0) as u32;
         let qualities = self.qualities();
         self.sizes().into_iter().flat_map(move |size| {
             let rungs = move |quality| (2..=most).map(move |halves| Rung { size, quality, halves });

@@ -7,7 +7,7 @@ use crate::clock::Time;
 
 /// The round trip before one is measured (RFC 9002 says 333 ms; probes are cheap here).
 const INITIAL: Duration = Duration::from_millis(150);
-/// A queue that is longer by this than so many usual ones is one that our own stream fills, and packets that are lost then are
+/// A queue that is longer by so many µs than so many usual ones is one that our own stream fills, and packets that are lost then are
 /// what overflows it: redundancy would only add to that. Each frame makes a queue of its own on a network that it fills, and
 /// one that lasts is not known to be ours: these become usual.
 const FULL: f64 = 50e3;
