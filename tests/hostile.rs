@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::folder::{saved, text};
+use common::shape::shape;
 use common::{Vstream, vstream};
 use rustix::process::Signal;
 use vstream::clock::Time;
@@ -128,6 +129,28 @@ fn a_publisher_of_rubbish_is_counted_and_ended() {
     say(&address, &[hello(VERSION, PUBLISH), message(5, &[0; 24])].concat());
     recv.says("only a watcher may");
     still_works(recv, &address);
+}
+
+#[test]
+fn a_streamer_that_dies_within_a_frame_leaves_the_viewers_to_the_next_one() {
+    let mut hub = vstream(&["hub", "--listen", "tcp://127.0.0.1:0"]);
+    let url = hub.listening();
+    let coded = |quality, seq| jpeg::segments(encode(&Picture::new(320, 240), quality).unwrap(), seq).unwrap();
+    let (first, [begin, runs, _]) = (wire(&frame(0, coded(80, 0))), frame(1, coded(70, 1)));
+    let second = wire(&[begin, runs]);
+    let mut streamer = TcpStream::connect(url.trim_start_matches("tcp://")).unwrap();
+    streamer.write_all(&[hello(VERSION, r#"{"role":"publish","name":"live"}"#), first.clone()].concat()).unwrap();
+    hub.says("streams live");
+    let (mut way, address) = shape(url.trim_start_matches("tcp://"), &[]);
+    let mut viewer = vstream(&["recv", "--from", &format!("tcp://{address}/live"), "--stats", "json"]);
+    viewer.stats(|line| line["frames"] == 1);
+    streamer.write_all(&second).unwrap();
+    let both = (first.len() + second.len()) as u64;
+    way.stats(|line| line["way"] == "down" && line["bytes"].as_u64() > Some(both));
+    drop(streamer);
+    hub.says("is gone");
+    let _next = vstream(&["send", "--from", "test?size=320x240&fps=30", "--to", &format!("{url}/live")]);
+    viewer.stats(|line| line["frames"].as_u64() > Some(10));
 }
 
 #[test]
