@@ -1,5 +1,5 @@
 //! Quality that follows the network, in real time: a film through `vstream shape` with RFC 8867's schedule 5.1 at 20 times
-//! its rates, over tcp and udp. `cargo bench --bench adapt -- FILM [SCHEME]`; tests/adapt.rs has the same in virtual time.
+//! its rates, over tcp, udp, tls and tcp with a key. `cargo bench --bench adapt -- FILM [SCHEME]`; tests/adapt.rs has the same in virtual time.
 
 use serde_json::Value;
 
@@ -14,24 +14,33 @@ const END: usize = 100;
 const SETTLED: usize = 6;
 /// The highest quality, so that the film wants 50 Mbit/s at 720p.
 const QUALITY: &str = "95";
+const KEY: &str = "?key=both-know-it";
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let Some(film) = words.first() else { return eprintln!("which film? benches/run.sh makes one") };
-    let all = [("tcp", "--no-adapt"), ("tcp", "--adapt"), ("udp", "--adapt")];
-    for (scheme, adapt) in all.into_iter().filter(|(scheme, _)| words.get(1).is_none_or(|only| only == scheme)) {
-        println!("\n{scheme}, `{adapt}`:\n");
-        play(scheme, film, adapt);
+    let all = [
+        ("tcp", "", "--no-adapt"),
+        ("tcp", "", "--adapt"),
+        ("udp", "", "--adapt"),
+        ("tls", "?insecure", "--adapt"),
+        ("tcp", KEY, "--adapt"),
+    ];
+    for (scheme, options, adapt) in
+        all.into_iter().filter(|(scheme, ..)| words.get(1).is_none_or(|only| only == scheme))
+    {
+        println!("\n{scheme}{options}, `{adapt}`:\n");
+        play((scheme, options), film, adapt);
     }
 }
 
-fn play(scheme: &str, film: &str, adapt: &str) {
-    let on = format!("{scheme}://127.0.0.1:0");
+fn play((scheme, options): (&str, &str), film: &str, adapt: &str) {
+    let on = format!("{scheme}://127.0.0.1:0{}", if options == KEY { KEY } else { "" });
     let recv = role(&["recv", "--listen", &on, "--output", "/dev/null", "--raw", "i420"]);
     let script = ["--script", "rfc8867-5.1", "--scale", "20", "--seed", "1", "--http", "127.0.0.1:0"];
     let both = ["shape", "--both", "--listen", "127.0.0.1:0", "--to", &recv.address];
     let shape = role(&[&both[..], &script].concat());
-    let to = format!("{scheme}://{}", shape.address);
+    let to = format!("{scheme}://{}{options}", shape.address);
     let mut send =
         role(&["send", "--from", film, "--loop", adapt, "--quality", QUALITY, "--to", &to, "--duration", "100s"]);
     send.wait();

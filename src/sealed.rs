@@ -1,10 +1,13 @@
 //! Links over a stream of bytes, sealed where there is a key: both sides prove it before anything else is said, and
 //! whoever comes without it, or with another, hears why it is turned away. What tcp and tls share beside `stream.rs`.
 
+mod first;
+
 use std::io::{self, Error};
 
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, split};
 
+use self::first::First;
 use crate::fault::Fault;
 use crate::handshake;
 use crate::key::Key;
@@ -42,7 +45,7 @@ where
 fn whole(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: String) -> Link {
     let (reader, writer) = split(stream);
     let rx = StreamRx::new(reader);
-    let tx = StreamTx::new(BufWriter::with_capacity(WRITTEN, writer));
+    let tx = StreamTx::new(BufWriter::with_capacity(WRITTEN, First::new(writer)));
     Link { tx: Box::new(tx), rx: Box::new(rx), peer }
 }
 

@@ -2,11 +2,14 @@
 //! listener's `local()` is an address that can be dialled as it is.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_io::Timer;
 use bytes::Bytes;
 use smol::future::{or, zip};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::{TcpListener, TcpStream};
 use vstream::clock::Time;
 use vstream::endpoint::Endpoint;
 use vstream::greet;
@@ -131,6 +134,59 @@ fn segments_of_every_size_in_order() {
         };
         zip(send, receive).await;
     });
+}
+
+#[test]
+fn the_first_packet_of_a_frame_shows_that_it_begins() {
+    for (scheme, key) in [("tcp", ""), ("tls", ""), ("tcp", "?key=both%20know%20it"), ("tls", "?key=both%20know%20it")]
+    {
+        smol::block_on(async {
+            let (mut caller, mut guest, left) = narrow_pair(transports::find(scheme).unwrap(), key).await;
+            let greeting = zip(caller.tx.send(Message::Hello(hello())), guest.rx.hello());
+            assert!(matches!(greeting.await, (Ok(()), Ok(_))));
+            *left.lock().unwrap() = 1448;
+            let begin =
+                Begin { number: 0, epoch: 9, seq: 0, captured: Time::default(), error: Duration::ZERO, head: None };
+            let body = runs::encode_segments(&[(0, 0, vec![7; 40_000])]).into();
+            let frame = [Message::Begin(begin), Message::Runs(Runs { epoch: 9, since: 0, body })];
+            caller.tx.send_all(frame.into()).await.unwrap();
+            caller.tx.send(Message::End(End { number: 0, state: 7 })).await.unwrap();
+            let begun = async { guest.rx.recv().await.unwrap() };
+            let late = async {
+                Timer::after(Duration::from_secs(10)).await;
+                None
+            };
+            assert!(matches!(or(begun, late).await, Some(Message::Begin(_))), "{scheme}{key}");
+        });
+    }
+}
+
+/// As `pair`, over a network that takes so many bytes more of what the caller sends.
+async fn narrow_pair(transport: &dyn Transport, key: &str) -> (Link, Link, Arc<Mutex<usize>>) {
+    let on = Endpoint::parse(&format!("{}://127.0.0.1:0{key}", transport.scheme())).unwrap();
+    let listener = transport.listen(&on).await.unwrap();
+    let local = Endpoint::parse(&listener.local().to_string()).unwrap();
+    let network = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let dial = Endpoint { key: on.key, port: network.local_addr().unwrap().port(), ..local.clone() };
+    let left = Arc::new(Mutex::new(usize::MAX));
+    let takes = left.clone();
+    smol::spawn(async move {
+        let (near, _) = network.accept().await.unwrap();
+        let far = TcpStream::connect(("127.0.0.1", local.port)).await.unwrap();
+        let up = async {
+            let (mut from, mut to, mut buffer) = (near.clone(), far.clone(), [0; 4096]);
+            while let Ok(read @ 1..) = from.read(&mut buffer).await {
+                let most = read.min(*takes.lock().unwrap());
+                *takes.lock().unwrap() -= most;
+                to.write_all(&buffer[..most]).await?;
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        zip(up, smol::io::copy(far.clone(), near.clone())).await
+    })
+    .detach();
+    let (caller, guest) = zip(transport.connect(&dial), listener.accept()).await;
+    (caller.unwrap(), guest.unwrap(), left)
 }
 
 #[test]
