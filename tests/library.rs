@@ -149,6 +149,26 @@ fn what_is_played_is_made_first() {
 }
 
 #[test]
+fn how_long_a_video_is_is_told_before_it_is_made() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    film(&dir.path().join("a.mp4"));
+    std::fs::write(dir.path().join("b.mp4"), "no film").unwrap();
+    let library = open(dir.path());
+    let started = Instant::now();
+    while library.list()[0].seconds.is_none() {
+        assert!(started.elapsed() < LIMIT, "nobody tells how long it is");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let [film, other] = library.list().try_into().unwrap();
+    assert_eq!((film.seconds, film.rungs.len(), film.state), (Some(1.0), 0, State::Waiting));
+    assert_eq!((other.seconds, other.state), (None, State::Waiting), "that it is none is told when it is played");
+    assert!(!dir.path().join(".vstream").exists(), "nothing is written for that");
+}
+
+#[test]
 fn rungs_that_are_there_are_kept_and_stale_ones_made_anew() {
     if !have("ffmpeg") {
         return;

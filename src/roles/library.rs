@@ -44,8 +44,8 @@ struct Shared {
     heights: Arc<[u32]>,
     stop: Stop,
     videos: Mutex<Videos>,
-    /// What is to be played soon, and what is made besides: neither waits for the other.
-    lanes: [(Reach, Mutex<Lane>); 2],
+    /// Whose length is asked, what is to be played soon, and what is made besides: none waits for the others.
+    lanes: [(Reach, Mutex<Lane>); 3],
 }
 
 struct Videos {
@@ -73,7 +73,7 @@ impl Library {
             heights: heights.into(),
             stop: stop.clone(),
             videos: Mutex::new(Videos { all: Vec::new(), seen: clock::now() }),
-            lanes: [Reach::Lowest, Reach::All].map(|reach| (reach, Mutex::default())),
+            lanes: [Reach::Length, Reach::Lowest, Reach::All].map(|reach| (reach, Mutex::default())),
         };
         shared.scan(&mut lock(&shared.videos))?;
         Ok(Library(shared.into()))
@@ -81,7 +81,9 @@ impl Library {
 
     /// All videos, in the order of their paths.
     pub fn list(&self) -> Vec<Entry> {
-        self.0.videos().iter().map(|video| video.entry()).collect()
+        let videos = self.0.videos();
+        videos.iter().filter(|video| video.asks_length()).for_each(|video| self.queue(video, Reach::Length));
+        videos.iter().map(|video| video.entry()).collect()
     }
 
     /// One of them.
@@ -136,6 +138,10 @@ impl Library {
             return;
         }
         let reach = if video.offers().is_empty() { Reach::Lowest } else { Reach::All };
+        self.queue(video, reach);
+    }
+
+    fn queue(&self, video: &Arc<Video>, reach: Reach) {
         let mut lane = lock(self.0.lane(reach));
         lane.queue.push_back(video.clone());
         if !std::mem::replace(&mut lane.runs, true) {
@@ -153,6 +159,10 @@ impl Library {
             next
         };
         while let Some(video) = next() {
+            if reach == Reach::Length {
+                make::ask_length(&video, &self.0.stop);
+                continue;
+            }
             make::make(&video, reach, &self.0.stop);
             self.want(&video); // the others, after the lowest
         }

@@ -56,9 +56,8 @@ const clockTime = (seconds) => {
 };
 
 function state({ failed, preparing, rungs, seconds }) {
-  const besides = failed ?? making(preparing);
-  if (!rungs.length) return besides ?? "made ready when first watched";
-  return [clockTime(seconds), besides].filter(Boolean).join(" · ");
+  const besides = failed ?? making(preparing) ?? (rungs.length ? null : "made ready when first watched");
+  return [seconds && clockTime(seconds), besides].filter(Boolean).join(" · ");
 }
 
 /** How far a video is that can be watched only then. */

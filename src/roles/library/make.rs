@@ -25,9 +25,21 @@ use crate::web::sizes::fit;
 /// How much is made in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
+    /// No rung: only how long it is.
+    Length,
     /// One rung, so that something can be played soon.
     Lowest,
     All,
+}
+
+/// Asks the file of a video how long it is. What is wrong with it is told when its rungs are made.
+pub fn ask_length(video: &Video, stop: &Stop) {
+    let Some(source) = video.listed.sources.first() else { return };
+    let Ok(film) = open(source, None, stop) else { return };
+    let about = film.about();
+    if let (Some(frames), Some(rate)) = (about.length, about.rate) {
+        video.lasts(Duration::try_from_secs_f64(frames as f64 / rate).ok());
+    }
 }
 
 /// Makes the rungs that a video lacks, once nobody else does. What was begun goes on where it was.

@@ -42,7 +42,7 @@ pub struct Entry {
     /// By which it is played.
     pub name: String,
     pub title: String,
-    /// Known when there is a rung.
+    /// As a rung says or, some time after it was first listed, its file.
     pub seconds: Option<f64>,
     /// What can be played, the lowest first.
     pub rungs: Vec<Offer>,
@@ -74,6 +74,9 @@ pub struct Video {
 struct Now {
     rungs: BTreeMap<u32, Known>,
     state: State,
+    /// How long it is, as its file says; whether that was asked.
+    length: Option<Duration>,
+    asked: bool,
 }
 
 /// A rung on the disk, open while somebody has it.
@@ -97,7 +100,7 @@ const FILES: usize = 1000;
 impl Video {
     pub fn new(listed: Listed, rungs: &Path, heights: &Arc<[u32]>) -> Video {
         let dir = rungs.join(&listed.name);
-        let now = Mutex::new(Now { rungs: BTreeMap::new(), state: State::Waiting });
+        let now = Mutex::new(Now { rungs: BTreeMap::new(), state: State::Waiting, length: None, asked: false });
         let video = Video { listed, dir, heights: heights.clone(), now, changed: Event::new() };
         video.look();
         video.settle(State::Waiting);
@@ -282,9 +285,20 @@ impl Video {
         now.rungs.iter().map(offer).collect()
     }
 
-    /// How long it is, as its lowest rung says.
+    /// Whether nobody knows how long it is, nor has asked; from now on it is being asked.
+    pub fn asks_length(&self) -> bool {
+        let mut now = lock(&self.now);
+        now.rungs.is_empty() && !std::mem::replace(&mut now.asked, true)
+    }
+
+    pub fn lasts(&self, length: Option<Duration>) {
+        lock(&self.now).length = length;
+    }
+
+    /// How long it is, as its lowest rung says, or else its file.
     fn duration(&self) -> Option<Duration> {
-        lock(&self.now).rungs.values().next().map(|known| known.outline.duration())
+        let now = lock(&self.now);
+        now.rungs.values().next().map(|known| known.outline.duration()).or(now.length)
     }
 
     pub fn entry(&self) -> Entry {

@@ -101,16 +101,15 @@ fn about(live: &Live) -> String {
 }
 
 fn length(video: &Video) -> String {
-    if video.rungs.is_empty() {
-        return match (&video.failed, video.preparing) {
-            (Some(why), _) => format!("cannot be watched: {}", printable(why)),
-            (None, Some(share)) => making(share),
-            (None, None) => "made ready when it is first watched".to_string(),
-        };
-    }
-    let there = format!("{} · {}", clock(video.seconds), printable(&video.rungs.join(", ")));
-    let besides = video.failed.as_deref().map(printable).or(video.preparing.map(making));
-    besides.map_or(there.clone(), |besides| format!("{there} · {besides}"))
+    let besides = match (&video.failed, video.preparing) {
+        (Some(why), _) if video.rungs.is_empty() => Some(format!("cannot be watched: {}", printable(why))),
+        (Some(why), _) => Some(printable(why)),
+        (None, Some(share)) => Some(making(share)),
+        (None, None) => video.rungs.is_empty().then(|| "made ready when it is first watched".to_string()),
+    };
+    let long = (video.seconds > 0.0).then(|| clock(video.seconds));
+    let rungs = Some(printable(&video.rungs.join(", "))).filter(|rungs| !rungs.is_empty());
+    [long, rungs, besides].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// 1:02:03, or 2:03. A frame before a second it is that second: the last one of a video is shown so long, too.
