@@ -114,10 +114,13 @@ impl Watched {
 
     /// Takes a rung by name, or `auto`; what a viewer is told of it. Errors: there is no such rung.
     pub fn choose(&self, wanted: &str) -> Result<Option<Word>, String> {
-        let rungs = self.room.rungs();
+        let (rungs, plays) = (self.room.rungs(), self.plays());
         let (wanted, choice) = match wanted {
-            // In the middle, until the network has shown itself.
-            AUTO => (rungs.get(rungs.len() / 2).map_or(SOURCE, String::as_str), Some(Choice::default())),
+            // Until the network has shown itself it is what plays, or else the one in the middle.
+            AUTO => {
+                let begins = plays.as_deref().or(rungs.get(rungs.len() / 2).map(String::as_str));
+                (begins.unwrap_or(SOURCE), Some(Choice::default()))
+            }
             _ if self.room.knows(wanted) || rungs.iter().any(|rung| rung == wanted) => (wanted, None),
             _ => {
                 let known = rungs.join(", ");
