@@ -182,7 +182,7 @@ Register-ArgumentCompleter -Native -CommandName 'vstream' -ScriptBlock {
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY')
             [CompletionResult]::new('--join', '--join', [CompletionResultType]::ParameterName, 'Watch at once: the stream that the address names, or the only one there is')
             [CompletionResult]::new('--take-over', '--take-over', [CompletionResultType]::ParameterName, 'Stream in the place of whoever does; the hub must have a key')
-            [CompletionResult]::new('--headless', '--headless', [CompletionResultType]::ParameterName, 'No window: figures by --stats, chat in the log, and lines on stdin are said')
+            [CompletionResult]::new('--headless', '--headless', [CompletionResultType]::ParameterName, 'No window: figures by --stats, chat in the log, and lines on stdin are said, or done: /rung 480p, /seek 90, /pause, /play')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (-vv: everything)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors (and stats where a form is asked for)')

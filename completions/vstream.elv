@@ -174,7 +174,7 @@ set edit:completion:arg-completer[vstream] = {|@words|
             cand --key-file 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY'
             cand --join 'Watch at once: the stream that the address names, or the only one there is'
             cand --take-over 'Stream in the place of whoever does; the hub must have a key'
-            cand --headless 'No window: figures by --stats, chat in the log, and lines on stdin are said'
+            cand --headless 'No window: figures by --stats, chat in the log, and lines on stdin are said, or done: /rung 480p, /seek 90, /pause, /play'
             cand -v 'Say more (-vv: everything)'
             cand --verbose 'Say more (-vv: everything)'
             cand -q 'Say nothing but errors (and stats where a form is asked for)'

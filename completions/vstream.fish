@@ -172,7 +172,7 @@ complete -c vstream -n "__fish_vstream_using_subcommand player" -l key -d 'Key t
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l key-file -d 'Read the key from a file, its first line; it counts before --key and VSTREAM_KEY' -r -F
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l join -d 'Watch at once: the stream that the address names, or the only one there is'
 complete -c vstream -n "__fish_vstream_using_subcommand player" -l take-over -d 'Stream in the place of whoever does; the hub must have a key'
-complete -c vstream -n "__fish_vstream_using_subcommand player" -l headless -d 'No window: figures by --stats, chat in the log, and lines on stdin are said'
+complete -c vstream -n "__fish_vstream_using_subcommand player" -l headless -d 'No window: figures by --stats, chat in the log, and lines on stdin are said, or done: /rung 480p, /seek 90, /pause, /play'
 complete -c vstream -n "__fish_vstream_using_subcommand player" -s v -l verbose -d 'Say more (-vv: everything)'
 complete -c vstream -n "__fish_vstream_using_subcommand player" -s q -l quiet -d 'Say nothing but errors (and stats where a form is asked for)'
 complete -c vstream -n "__fish_vstream_using_subcommand player" -s h -l help -d 'Print help (see more with \'--help\')'

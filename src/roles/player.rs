@@ -59,7 +59,7 @@ pub struct PlayerArgs {
     /// Stream in the place of whoever does; the hub must have a key
     #[arg(long, requires = "stream")]
     take_over: bool,
-    /// No window: figures by --stats, chat in the log, and lines on stdin are said
+    /// No window: figures by --stats, chat in the log, and lines on stdin are said, or done: /rung 480p, /seek 90, /pause, /play
     #[arg(long)]
     headless: bool,
     #[command(flatten)]
@@ -114,7 +114,7 @@ pub fn run(args: PlayerArgs) -> Result<()> {
     }
     let nothing = |_| Output { name: "nothing".to_string(), sink: Box::new(output::Nothing), mode: Mode::Off };
     let session = Session::new(&job, orders, (Box::new(|| {}), Box::new(nothing)), false);
-    talk(&job, order);
+    talk(&job, order, call.user.is_some());
     let first = args.first(call);
     smol::future::block_on(async {
         job.spawn(session.run(first));
@@ -122,13 +122,50 @@ pub fn run(args: PlayerArgs) -> Result<()> {
     })
 }
 
-/// Lines on stdin are said in the chat.
-fn talk(job: &Job, order: Sender<Order>) {
-    job.on_line(move |mut text| {
-        if let Some((end, _)) = text.char_indices().nth(LINE) {
-            log::warn!("a line of chat has {LINE} characters: the rest is left out");
-            text.truncate(end);
-        }
-        _ = order.send_blocking(Order::Tell(Word::Say { text })); // it fails when the session has gone
+/// Lines on stdin are said in the chat, or done.
+fn talk(job: &Job, order: Sender<Order>, has_voice: bool) {
+    job.on_line(move |line| match asked(line) {
+        _ if !has_voice => log::warn!("who has no name has no voice here: --user NAME"),
+        Ok(word) => _ = order.send_blocking(Order::Tell(word)), // it fails when the session has gone
+        Err(why) => log::warn!("{why}"),
     });
+}
+
+/// What a line asks for.
+fn asked(mut line: String) -> Result<Word, String> {
+    match line.trim().split_once(' ').unwrap_or((line.trim(), "")) {
+        ("/rung", name) => return rung(name.trim()).map(|rung| Word::Choose { rung }),
+        ("/seek", to) => {
+            let to = to.trim().parse().ok().filter(|to| (0.0..1e9).contains(to));
+            return to.map(|to| Word::Seek { to }).ok_or_else(|| "/seek takes seconds from the beginning".to_string());
+        }
+        (does @ ("/pause" | "/play"), "") => return Ok(Word::Pause { paused: does == "/pause" }),
+        _ => {}
+    }
+    if let Some((end, _)) = line.char_indices().nth(LINE) {
+        log::warn!("a line of chat has {LINE} characters: the rest is left out");
+        line.truncate(end);
+    }
+    Ok(Word::Say { text: line })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_on_stdin_are_said_or_done() {
+        let asked = |line: &str| asked(line.to_string());
+        assert_eq!(asked("/rung 480p"), Ok(Word::Choose { rung: "480p".into() }));
+        assert_eq!(asked("/seek 90.5 "), Ok(Word::Seek { to: 90.5 }));
+        assert_eq!([asked("/pause"), asked("/play")], [true, false].map(|paused| Ok(Word::Pause { paused })));
+        assert!(
+            ["/rung", "/rung 480", "/seek", "/seek -1", "/seek nan", "/seek 1e99"].iter().all(|l| asked(l).is_err())
+        );
+        for said in ["hello", "/names", "/playing", " /pause it"] {
+            assert_eq!(asked(said), Ok(Word::Say { text: said.into() }));
+        }
+        let long = "ü".repeat(LINE + 1);
+        assert!(matches!(asked(&long), Ok(Word::Say { text }) if text.chars().count() == LINE));
+    }
 }
