@@ -146,7 +146,7 @@ function enter(name) {
   leaveHall();
   show(name);
   const user = at("user").value.trim();
-  const rung = localStorage.getItem("rung") ?? "auto";
+  const rung = localStorage.getItem("rung") || "auto";
   room = new Room(at("video"), name, user, rung, { shown, notice, word, gone, refused: (why) => back(why) });
 }
 
@@ -270,10 +270,15 @@ function position({ position, duration, paused }) {
   if (seeking) return;
   Object.assign(at("position"), { max: duration });
   at("position").value = position;
-  at("time").textContent = `${clockTime(position)} / ${clockTime(duration)}`;
+  tell(position, duration);
 }
 
-at("position").addEventListener("input", () => (seeking = true));
+const tell = (position, duration) => (at("time").textContent = `${clockTime(position)} / ${clockTime(duration)}`);
+
+at("position").addEventListener("input", ({ target }) => {
+  seeking = true;
+  tell(Number(target.value), Number(target.max));
+});
 at("position").addEventListener("change", () => {
   room?.send({ type: "seek", to: Number(at("position").value) });
   setTimeout(() => (seeking = false), 1000); // until the hub's word is newer
