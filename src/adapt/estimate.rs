@@ -34,6 +34,8 @@ const LOST_SOME: f64 = 0.02;
 const LOST_MANY: f64 = 0.10;
 /// Of what the network passes on: who sends less loses no less by it.
 const LEFT: f64 = 0.5;
+/// That counts for half with each such time in which no frame came through of which more was passed on than was lost.
+const SILENT: Duration = Duration::from_secs(1);
 /// Less than this is no video.
 const LEAST: f64 = 100e3;
 const MOST: f64 = 10e9;
@@ -90,8 +92,9 @@ pub struct Estimate {
     one_way: Least,
     round_trip: Least,
     passed: Passed,
-    /// When the last of them was seen.
+    /// When the last of them was seen, and when a frame of any size was that came through.
     shown: Option<Time>,
+    through: Option<Time>,
     /// Seconds of queue before each of the last frames, and what is taken for the queue.
     seen: VecDeque<f64>,
     pub queue: f64,
@@ -118,6 +121,7 @@ impl Default for Estimate {
             round_trip: Least::new(BASE),
             passed: Passed::default(),
             shown: None,
+            through: None,
             seen: VecDeque::new(),
             queue: 0.0,
             late: Least::new(OTHERS),
@@ -205,13 +209,16 @@ impl Estimate {
 
     /// Takes notice of what has not arrived.
     pub fn look(&mut self, now: Time) {
-        if self.stuck(now) > 0.0 {
+        if self.stuck(now) > 0.0 || self.lost() > LOST_MANY {
             self.update(now);
         }
     }
 
     /// Their clock may jump and their words may be wrong: neither makes the queue longer than our own clock shows.
     fn measure(&mut self, sent: &Sent, report: &Report, passed: f64, now: Time) {
+        if passed > 0.5 {
+            self.through = Some(now);
+        }
         let whole = now.since(sent.at);
         let span = report.arrived.since(report.began).min(whole);
         let there = report.began.micros().saturating_sub(sent.at.micros());
@@ -291,8 +298,8 @@ impl Estimate {
         let congestion = self.congestion(now);
         let before = std::mem::replace(&mut self.signal, congestion);
         let lost = self.lost();
-        if self.queue >= CALM || lost >= LOST_SOME {
-            self.calm = None;
+        if self.queue >= CALM || lost >= LOST_SOME || since > SILENT {
+            self.calm = None; // nor is it known to be calm of what nothing was heard
         }
         let passing = self.passing();
         let Some(rate) = self.rate else {
@@ -309,7 +316,9 @@ impl Estimate {
         if lost > LOST_MANY {
             // A frame of which the end was lost is not stuck, and no queue is longer than the one that overflows.
             let less = new.min(rate * (1.0 - lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
-            new = less.max(rate.min(LEFT * passing.unwrap_or(LEAST)));
+            let silent = now.since(self.through.unwrap_or(now)).saturating_sub(SILENT).as_secs_f64();
+            let left = LEFT * 0.5f64.powf(silent / SILENT.as_secs_f64());
+            new = less.max(rate.min(left * passing.unwrap_or(LEAST)));
         }
         let most = passing.map_or(MOST, |passing| SHARE * passing * self.faded(now));
         self.rate = Some(new.min(most).clamp(LEAST, MOST));
@@ -362,4 +371,25 @@ fn push(last: &mut VecDeque<f64>, most: usize, value: f64) {
 
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_passes_nothing_more_is_not_what_it_was() {
+        let (at, mut estimate) = (|ms: i64| Time::from_micros(ms * 1000), Estimate::default());
+        estimate.round_trip(at(0), Duration::from_millis(40));
+        for n in 0..160 {
+            let sent = n * 50;
+            estimate.begun(n as u64, at(sent));
+            estimate.sent(50_000, Duration::ZERO);
+            let (passed, lost) = if n < 60 { (1.0, 0.0) } else { (0.1, 0.6) };
+            estimate.losing(lost, 0.05);
+            let report = Report { acknowledged: n as u64, began: at(sent + 20), arrived: at(sent + 60) };
+            estimate.reported(&report, passed, at(sent + 80));
+        }
+        assert!(estimate.rate() < Some(500e3), "{:?} of 10 Mbit/s", estimate.rate());
+    }
 }
