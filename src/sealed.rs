@@ -1,13 +1,10 @@
 //! Links over a stream of bytes, sealed where there is a key: both sides prove it before anything else is said, and
 //! whoever comes without it, or with another, hears why it is turned away. What tcp and tls share beside `stream.rs`.
 
-mod first;
-
 use std::io::{self, Error};
 
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, split};
 
-use self::first::First;
 use crate::fault::Fault;
 use crate::handshake;
 use crate::key::Key;
@@ -16,6 +13,10 @@ use crate::message::{Message, NoHello, PREFIX, Refuse, SEAL, opening};
 use crate::records::Records;
 use crate::seal::{self, HANDSHAKE};
 use crate::stream::{StreamRx, StreamTx};
+
+use first::First;
+
+mod first;
 
 /// Who of a link called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
