@@ -161,10 +161,10 @@ impl Library {
         while let Some(video) = next() {
             if reach == Reach::Length {
                 make::ask_length(&video, &self.0.stop);
-                continue;
+            } else {
+                make::make(&video, reach, &self.0.stop);
+                self.want(&video); // the others, after the lowest
             }
-            make::make(&video, reach, &self.0.stop);
-            self.want(&video); // the others, after the lowest
         }
     }
 }

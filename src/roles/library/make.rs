@@ -37,8 +37,9 @@ pub fn ask_length(video: &Video, stop: &Stop) {
     let Some(source) = video.listed.sources.first() else { return };
     let Ok(film) = open(source, None, stop) else { return };
     let about = film.about();
-    if let (Some(frames), Some(rate)) = (about.length, about.rate) {
-        video.lasts(Duration::try_from_secs_f64(frames as f64 / rate).ok());
+    let seconds = about.length.zip(about.rate).map(|(frames, rate)| frames as f64 / rate);
+    if let Some(Ok(length)) = seconds.map(Duration::try_from_secs_f64) {
+        video.lasts(length);
     }
 }
 

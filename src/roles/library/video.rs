@@ -291,8 +291,8 @@ impl Video {
         now.rungs.is_empty() && !std::mem::replace(&mut now.asked, true)
     }
 
-    pub fn lasts(&self, length: Option<Duration>) {
-        lock(&self.now).length = length;
+    pub fn lasts(&self, length: Duration) {
+        lock(&self.now).length = Some(length);
     }
 
     /// How long it is, as its lowest rung says, or else its file.
