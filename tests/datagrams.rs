@@ -148,7 +148,8 @@ fn at_the_speed_of_the_network(rig: &mut Rig, count: u64, tiles: usize, apart: D
     for number in 0..count {
         rate.begun(number, rig.now);
         rig.frame(number, &(0..tiles).collect::<Vec<_>>(), 200, tiles);
-        rate.sent(rig.now, Burst { bytes: tiles * 200, wire: tiles * 200, ..Burst::default() });
+        let bytes = (tiles as f64 * 200.0 * rig.publisher.overhead().packets) as usize;
+        rate.sent(rig.now, Burst { bytes, wire: bytes, ..Burst::default() });
         rig.run(begun + apart * (number + 1) as u32);
         // The word on a frame comes with those on its packets.
         let heard = rig.publisher.settled_number().map_or(0, |settled| settled + 1).max(told);
@@ -171,10 +172,24 @@ fn a_frame_is_no_burst() {
 }
 
 #[test]
+fn a_frame_is_no_burst_where_some_is_lost_all_the_same() {
+    let lost = |network: &str| {
+        let mut rig = rig(network, Duration::ZERO, 7);
+        at_the_speed_of_the_network(&mut rig, 300, 500, FRAME / 2);
+        let (lost, sent) = rig.publisher.losses();
+        assert!(sent > 24_000, "{sent}");
+        lost as f64 / sent as f64
+    };
+    let (wide, narrow) = (lost("delay=10ms,loss=5%"), lost("delay=10ms,loss=5%,rate=80mbit,queue=64KiB"));
+    assert!(narrow < wide + 0.005, "{narrow} and {wide}");
+}
+
+#[test]
 fn a_network_that_takes_frames_at_once_gets_them_so() {
-    let mut rig = rig("delay=20ms", Duration::ZERO, 7);
-    let took = at_the_speed_of_the_network(&mut rig, 120, 1500, FRAME);
-    assert!(took[60..].iter().all(|took| *took < Duration::from_millis(24)), "{took:?}");
+    for (network, most) in [("delay=20ms", 24), ("delay=20ms,loss=5%", 24)] {
+        let took = at_the_speed_of_the_network(&mut rig(network, Duration::ZERO, 7), 120, 1500, FRAME);
+        assert!(took[60..].iter().all(|took| *took < Duration::from_millis(most)), "{network}: {took:?}");
+    }
 }
 
 #[test]

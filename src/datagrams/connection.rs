@@ -188,7 +188,9 @@ impl Connection {
 
     /// Bits a second that we are kept to, and at which the network was seen to pass frames on.
     pub fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
-        self.pacing.known(kept_to, passing);
+        // Of what it passed on some was redundant, which was not counted.
+        let Overhead { packets, all } = self.outbox.overhead();
+        self.pacing.known(kept_to, passing.map(|passing| passing * all / packets));
     }
 
     pub fn repaired(&self) -> Repaired {

@@ -14,6 +14,8 @@ const LATER: Duration = Duration::from_micros(500);
 /// a whole frame: of one that came spread, little waits at its end.
 const FASTER: f64 = 1.25;
 const LEAST: Duration = Duration::from_millis(2);
+/// Where some is lost, as it may be because it leaves too fast, no more of a frame is to wait there than any buffer has room for.
+const BUFFER: usize = 32 << 10;
 /// The rate is so many times that of the stream at most.
 const ABOVE: f64 = 2.5;
 /// A stream that rests may begin to move: until it is told or seen, this is thought to pass, in bits a second.
@@ -68,8 +70,9 @@ impl Pacing {
         }
         self.coming = false;
         let within = |bytes: usize, time: Duration| bytes as f64 * 8.0 / time.as_secs_f64();
-        let most = within(own.max(waiting), LEAST);
-        let seen = self.passing.filter(|_| !lossy).map_or(0.0, |passing| (FASTER * passing).min(most));
+        let all = own.max(waiting);
+        let kept = if lossy { all as f64 / all.saturating_sub(BUFFER) as f64 } else { f64::INFINITY };
+        let seen = self.passing.map_or(0.0, |passing| (FASTER.min(kept) * passing).min(within(all, LEAST)));
         let small = if waiting <= SMALL && !lossy { within(waiting, BURST) } else { 0.0 };
         self.rate = within(waiting, self.due.since(now).max(LATER)).max(seen).max(small);
         self.wait(waiting);
@@ -113,10 +116,10 @@ mod tests {
     use super::*;
 
     /// Sends a frame of so many datagrams of 1250 bytes as the pacing allows; how long that takes.
-    fn send(pacing: &mut Pacing, mut now: Time, count: usize) -> Duration {
+    fn send(pacing: &mut Pacing, mut now: Time, count: usize, lossy: bool) -> Duration {
         let begun = now;
         pacing.begin(now);
-        pacing.frame(now, count * 1250, count * 1250, false);
+        pacing.frame(now, count * 1250, count * 1250, lossy);
         for left in (0..count).rev() {
             if !pacing.may(now) {
                 now = now.max(pacing.wake());
@@ -131,19 +134,34 @@ mod tests {
     fn a_frame_is_spread_over_eight_milliseconds() {
         let (mut pacing, mut now) = (Pacing::default(), Time::default() + Duration::from_secs(9));
         for _ in 0..60 {
-            let took = send(&mut pacing, now, 80);
+            let took = send(&mut pacing, now, 80, false);
             assert!((6.0..8.5).contains(&(took.as_secs_f64() * 1e3)), "{took:?}");
             now = now + Duration::from_micros(33_333);
         }
-        let large = send(&mut pacing, now, 400);
+        let large = send(&mut pacing, now, 400, false);
         assert!(large > Duration::from_millis(30), "{large:?}: a burst of 100 Mbit/s is as much as is known to pass");
         pacing.known(Some(10e6), Some(50e6));
-        let held = send(&mut pacing, now + Duration::from_secs(1), 25);
+        let held = send(&mut pacing, now + Duration::from_secs(1), 25, false);
         assert!((8.0..10.5).contains(&(held.as_secs_f64() * 1e3)), "{held:?}: 31 kB at 25 Mbit/s");
         pacing.known(None, Some(200e6));
-        let fast = send(&mut pacing, now + Duration::from_secs(2), 400);
+        let fast = send(&mut pacing, now + Duration::from_secs(2), 400, false);
         assert!(fast < Duration::from_millis(10), "{fast:?}: the network was seen to take more");
     }
+
+    #[test]
+    fn where_some_is_lost_no_buffer_is_to_keep_much_of_a_frame() {
+        let (mut pacing, now) = (Pacing::default(), Time::default() + Duration::from_secs(9));
+        let mut took = |second: u64, passing: f64, lossy: bool| {
+            pacing.known(None, Some(passing));
+            send(&mut pacing, now + Duration::from_secs(second), 300, lossy).as_secs_f64() * 1e3
+        };
+        let (careful, bold) = (took(0, 380e6, true), took(1, 380e6, false));
+        assert!((6.5..7.0).contains(&careful), "{careful}: 375 kB at 416 Mbit/s but for the last of them");
+        assert!((5.6..6.1).contains(&bold), "{bold}: at 475 Mbit/s");
+        let fast = took(2, 1500e6, true);
+        assert!(fast < 2.1, "{fast}");
+    }
+
     #[test]
     fn what_comes_spread_goes_on_as_it_comes() {
         let (mut pacing, begun) = (Pacing::default(), Time::default() + Duration::from_secs(9));
