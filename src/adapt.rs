@@ -12,9 +12,11 @@ pub mod choice;
 mod estimate;
 pub mod ladder;
 pub mod least;
+mod passed;
 pub mod rung;
 #[cfg(test)]
 mod tests;
+mod trickle;
 
 use estimate::Estimate;
 
@@ -169,6 +171,12 @@ impl Rate {
             (self.packets, self.looked) = ((lost, sent), self.frames.last);
             self.estimate.losing(lost.saturating_sub(before.0) as f64 / packets as f64, took);
         }
+    }
+
+    /// While frames stand in the way: so many bytes have arrived since the link began. Whether those frames are given up, for a
+    /// newer one that goes when nothing of them is on its way any more.
+    pub fn trickled(&mut self, arrived: u64, now: Time) -> bool {
+        self.limits.adapt && self.estimate.trickled(arrived, now)
     }
 
     /// How long until the next frame may go.

@@ -41,10 +41,12 @@ pub trait Tx: Send {
     fn overhead(&self) -> Overhead {
         Overhead::default()
     }
-    /// Packets that the network lost, and packets sent, since the link began; zeros where losses are not seen.
-    fn losses(&self) -> (u64, u64) {
-        (0, 0)
+    /// What became of its packets; zeros where that is not seen.
+    fn packets(&self) -> Packets {
+        Packets::default()
     }
+    /// What has been sent and has not come is not sent again: something newer takes its place.
+    fn give_up(&mut self) {}
     /// Says that nothing more will come. What was sent still arrives.
     async fn close(&mut self) -> Result<()>;
     /// Places and versions of segments that were lost on the way and will not be sent again.
@@ -59,6 +61,15 @@ pub trait Tx: Send {
     fn holds(&self) -> Duration {
         Duration::ZERO
     }
+}
+
+/// Packets since a link began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packets {
+    pub sent: u64,
+    pub lost: u64,
+    /// Bytes of those that have arrived.
+    pub arrived: u64,
 }
 
 /// Bytes on the wire for each of a frame's.

@@ -172,6 +172,13 @@ async fn write(
         }
         let lossy = settled.is_some();
         let room = with(&state.flow, |flow| if every { flow.room_for_every() } else { flow.room(clock::now()) });
+        if lossy && !every && !room && sent.current.is_none() {
+            let mut link = peer.link();
+            if link.rate.trickled(tx.packets().arrived, clock::now()) {
+                tx.give_up();
+            }
+            tx.pace(link.rate.budget(), link.rate.passing());
+        }
         let patient = sent.to_crowd && sent.frames > AT_ONCE && room && !every && !over;
         // Of a crowd too little is heard to tell.
         let stalls = if patient || every { None } else { peer.link().rate.stalls() };

@@ -10,7 +10,7 @@ use vstream::adapt::{Burst, Rate};
 use vstream::clock::Time;
 use vstream::datagrams::connection::Heard;
 use vstream::flow::Flow;
-use vstream::link::{Crossing, Repaired};
+use vstream::link::{Crossing, Packets, Repaired};
 use vstream::message::{Begin, Bye, Message, Report};
 
 fn overhead(rig: &Rig, count: u64) -> f64 {
@@ -167,7 +167,7 @@ fn at_the_speed_of_the_network(rig: &mut Rig, count: u64, tiles: usize, apart: D
 fn a_frame_is_no_burst() {
     let mut rig = rig("delay=10ms,rate=80mbit,queue=64KiB", Duration::ZERO, 7);
     at_the_speed_of_the_network(&mut rig, 300, 625, FRAME / 2);
-    let (lost, sent) = rig.publisher.losses();
+    let Packets { lost, sent, .. } = rig.publisher.packets();
     assert!(sent > 30_000 && lost == 0, "{lost} of {sent} packets overflowed the buffer");
 }
 
@@ -176,7 +176,7 @@ fn a_frame_is_no_burst_where_some_is_lost_all_the_same() {
     let lost = |network: &str| {
         let mut rig = rig(network, Duration::ZERO, 7);
         at_the_speed_of_the_network(&mut rig, 300, 500, FRAME / 2);
-        let (lost, sent) = rig.publisher.losses();
+        let Packets { lost, sent, .. } = rig.publisher.packets();
         assert!(sent > 24_000, "{sent}");
         lost as f64 / sent as f64
     };

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::least::Least;
+use super::passed::{Passed, push};
+use super::trickle::Trickle;
 use crate::clock::Time;
 use crate::message::Report;
 
@@ -34,8 +36,6 @@ const LOST_SOME: f64 = 0.02;
 const LOST_MANY: f64 = 0.10;
 /// Of what the network passes on: who sends less loses no less by it.
 const LEFT: f64 = 0.5;
-/// That counts for half with each such time in which no frame came through of which more was passed on than was lost.
-const SILENT: Duration = Duration::from_secs(1);
 /// Less than this is no video.
 const LEAST: f64 = 100e3;
 const MOST: f64 = 10e9;
@@ -43,8 +43,7 @@ const MOST: f64 = 10e9;
 const BASE: Duration = Duration::from_secs(60);
 /// A queue that we do not fill empties within that of our falling back: a longer one is others'.
 const OTHERS: Duration = Duration::from_secs(2);
-/// Frames whose passing is remembered, and bytes that a frame needs to show it: some packets.
-const PASSED: usize = 5;
+/// Bytes that a frame needs to show what passes: some packets.
 const PASSED_BYTES: usize = 8 << 10;
 /// The first packet of a frame, of Ethernet's size at most, starts the clock: the others take the time.
 const FIRST: usize = 1500;
@@ -59,6 +58,8 @@ const ANOTHER: (usize, f64) = (2, 2.0);
 const FALLEN: (f64, f64) = (3.0, 0.1);
 /// What stands in the way for longer gets nothing added to it.
 const STALLED: Duration = Duration::from_millis(30);
+/// Seconds: a frame that takes longer is given up for another one.
+const TOO_LONG: f64 = 0.5;
 /// Frames on their way that are remembered; flow control allows fewer but where every frame matters.
 const SENT: usize = 1024;
 
@@ -71,19 +72,14 @@ struct Sent {
     waited: Duration,
 }
 
-/// How fast the network passed on the last frames, bits a second; and the median, which is asked for several times a frame.
-#[derive(Debug, Default)]
-struct Passed {
-    rates: VecDeque<f64>,
-    median: Option<f64>,
-}
-
 #[derive(Debug)]
 pub struct Estimate {
     sent: VecDeque<Sent>,
     /// The number after the newest that was sent, and after the newest of which nothing is on its way.
     next: u64,
     settled: u64,
+    /// Frames before this one are not waited for longer than for what is on its way of them.
+    given_up: u64,
     /// How long the far side may hold a frame back.
     pub held: Duration,
     /// Bits a second; none until something was measured.
@@ -92,9 +88,9 @@ pub struct Estimate {
     one_way: Least,
     round_trip: Least,
     passed: Passed,
-    /// When the last of them was seen, and when a frame of any size was that came through.
+    /// When the last of them was seen.
     shown: Option<Time>,
-    through: Option<Time>,
+    trickle: Trickle,
     /// Seconds of queue before each of the last frames, and what is taken for the queue.
     seen: VecDeque<f64>,
     pub queue: f64,
@@ -115,13 +111,14 @@ impl Default for Estimate {
             sent: VecDeque::new(),
             next: 0,
             settled: 0,
+            given_up: 0,
             held: Duration::ZERO,
             rate: None,
             one_way: Least::new(BASE),
             round_trip: Least::new(BASE),
             passed: Passed::default(),
             shown: None,
-            through: None,
+            trickle: Trickle::default(),
             seen: VecDeque::new(),
             queue: 0.0,
             late: Least::new(OTHERS),
@@ -209,16 +206,34 @@ impl Estimate {
 
     /// Takes notice of what has not arrived.
     pub fn look(&mut self, now: Time) {
-        if self.stuck(now) > 0.0 || self.lost() > LOST_MANY {
+        if self.stuck(now) > 0.0 {
             self.update(now);
         }
     }
 
+    /// So many bytes have arrived since the link began. Whether they show, while a frame stands in the way, that the network has
+    /// become so narrow that a newer one, made for that, comes sooner.
+    pub fn trickled(&mut self, arrived: u64, now: Time) -> bool {
+        let bytes = self.oldest().map_or(0, |oldest| oldest.bytes);
+        if self.stuck(now) <= STALLED.as_secs_f64() {
+            self.trickle.ends();
+            return false;
+        }
+        let Some(came) = self.trickle.came(now, arrived, bytes) else { return false };
+        if self.passing().is_some_and(|passing| came * FALLEN.0 > passing) {
+            return false;
+        }
+        self.passed = Passed::only(came);
+        self.seen.clear();
+        self.shown = Some(now);
+        self.rate = Some(self.rate.unwrap_or(MOST).min(SHARE * came).max(LEAST));
+        let gives_up = bytes as f64 * 8.0 / came > TOO_LONG;
+        self.given_up = if gives_up { self.next } else { self.given_up };
+        gives_up
+    }
+
     /// Their clock may jump and their words may be wrong: neither makes the queue longer than our own clock shows.
     fn measure(&mut self, sent: &Sent, report: &Report, passed: f64, now: Time) {
-        if passed > 0.5 {
-            self.through = Some(now);
-        }
         let whole = now.since(sent.at);
         let span = report.arrived.since(report.began).min(whole);
         let there = report.began.micros().saturating_sub(sent.at.micros());
@@ -230,7 +245,7 @@ impl Estimate {
         push(&mut self.seen, SEEN, queue);
         let bytes = (sent.bytes as f64 * passed) as usize;
         let rate = bytes.saturating_sub(FIRST) as f64 * 8.0 / span.as_secs_f64().max(1e-5);
-        if bytes < PASSED_BYTES && sent.bytes >= PASSED_BYTES && self.passed.median.is_none() {
+        if bytes < PASSED_BYTES && sent.bytes >= PASSED_BYTES && self.passing().is_none() {
             // Most of the first was lost, and sent again: it is known at least how long all of that took.
             self.passed.push(sent.bytes as f64 * 8.0 / whole.as_secs_f64().max(1e-5));
         }
@@ -240,13 +255,11 @@ impl Estimate {
             let before = self.passing();
             self.passed.push(rate);
             let slow = |rate: f64, times: f64| before.is_some_and(|before| rate * times < before);
-            let last = self.passed.rates.len().saturating_sub(ANOTHER.0);
             let slows = queue.max(self.queue) >= STALLED.as_secs_f64()
-                && self.passed.rates.range(last..).all(|rate| slow(*rate, ANOTHER.1));
+                && self.passed.last(ANOTHER.0).all(|rate| slow(rate, ANOTHER.1));
             if slows || (queue >= FALLEN.1 && slow(rate, FALLEN.0)) {
                 // The first of them may have met both.
-                self.passed = Passed::default();
-                self.passed.push(rate);
+                self.passed = Passed::only(rate);
                 self.seen.drain(..self.seen.len() - 1);
             }
             self.shown = Some(now);
@@ -255,7 +268,7 @@ impl Estimate {
 
     /// Bits a second at which the network passes frames on.
     pub fn passing(&self) -> Option<f64> {
-        self.passed.median
+        self.passed.median()
     }
 
     /// Seconds that the oldest frame on its way has been waiting for more than its own way.
@@ -283,6 +296,9 @@ impl Estimate {
             return self.oldest().map(|sent| sent.at);
         }
         let late = self.late.get().map_or(0, |least| least as u64);
+        if let Some(oldest) = self.oldest().filter(|oldest| oldest.number < self.given_up) {
+            return Some(oldest.at);
+        }
         Some(self.expected()? + STALLED + Duration::from_micros(late))
     }
 
@@ -298,8 +314,8 @@ impl Estimate {
         let congestion = self.congestion(now);
         let before = std::mem::replace(&mut self.signal, congestion);
         let lost = self.lost();
-        if self.queue >= CALM || lost >= LOST_SOME || since > SILENT {
-            self.calm = None; // nor is it known to be calm of what nothing was heard
+        if self.queue >= CALM || lost >= LOST_SOME {
+            self.calm = None;
         }
         let passing = self.passing();
         let Some(rate) = self.rate else {
@@ -316,9 +332,7 @@ impl Estimate {
         if lost > LOST_MANY {
             // A frame of which the end was lost is not stuck, and no queue is longer than the one that overflows.
             let less = new.min(rate * (1.0 - lost / 2.0 * elapsed / LOGWIN.as_secs_f64()));
-            let silent = now.since(self.through.unwrap_or(now)).saturating_sub(SILENT).as_secs_f64();
-            let left = LEFT * 0.5f64.powf(silent / SILENT.as_secs_f64());
-            new = less.max(rate.min(left * passing.unwrap_or(LEAST)));
+            new = less.max(rate.min(LEFT * passing.unwrap_or(LEAST)));
         }
         let most = passing.map_or(MOST, |passing| SHARE * passing * self.faded(now));
         self.rate = Some(new.min(most).clamp(LEAST, MOST));
@@ -351,45 +365,6 @@ impl Estimate {
     }
 }
 
-impl Passed {
-    fn push(&mut self, rate: f64) {
-        push(&mut self.rates, PASSED, rate);
-        let mut sorted = [f64::INFINITY; PASSED];
-        sorted.iter_mut().zip(&self.rates).for_each(|(sorted, rate)| *sorted = *rate);
-        sorted.sort_unstable_by(f64::total_cmp);
-        self.median = Some(sorted[self.rates.len() / 2]);
-    }
-}
-
-/// Adds to the last so many.
-fn push(last: &mut VecDeque<f64>, most: usize, value: f64) {
-    if last.len() == most {
-        last.pop_front();
-    }
-    last.push_back(value);
-}
-
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_that_passes_nothing_more_is_not_what_it_was() {
-        let (at, mut estimate) = (|ms: i64| Time::from_micros(ms * 1000), Estimate::default());
-        estimate.round_trip(at(0), Duration::from_millis(40));
-        for n in 0..160 {
-            let sent = n * 50;
-            estimate.begun(n as u64, at(sent));
-            estimate.sent(50_000, Duration::ZERO);
-            let (passed, lost) = if n < 60 { (1.0, 0.0) } else { (0.1, 0.6) };
-            estimate.losing(lost, 0.05);
-            let report = Report { acknowledged: n as u64, began: at(sent + 20), arrived: at(sent + 60) };
-            estimate.reported(&report, passed, at(sent + 80));
-        }
-        assert!(estimate.rate() < Some(500e3), "{:?} of 10 Mbit/s", estimate.rate());
-    }
 }

@@ -20,7 +20,7 @@ use super::packet::{HEADER, Record, records};
 use super::parity::Share;
 use super::path::Path;
 use crate::clock::Time;
-use crate::link::{Crossing, Overhead, Repaired};
+use crate::link::{Crossing, Overhead, Packets, Repaired};
 use crate::message::{Message, PREFIX};
 
 mod transmit;
@@ -67,6 +67,8 @@ pub struct Connection {
     left: Option<Time>,
     told: bool,
     gone: bool,
+    /// Bytes of packets of ours that did.
+    arrived: u64,
     /// Packets that were forged or damaged, doubled or too late.
     pub refused: u64,
 }
@@ -117,6 +119,7 @@ impl Connection {
             left: None,
             told: false,
             gone: false,
+            arrived: 0,
             refused: 0,
         }
     }
@@ -186,13 +189,6 @@ impl Connection {
         self.outbox.take_lost()
     }
 
-    /// Bits a second that we are kept to, and at which the network was seen to pass frames on.
-    pub fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
-        // Of what it passed on some was redundant, which was not counted.
-        let Overhead { packets, all } = self.outbox.overhead();
-        self.pacing.known(kept_to, passing.map(|passing| passing * all / packets));
-    }
-
     pub fn repaired(&self) -> Repaired {
         Repaired { refused: self.refused, ..self.gather.repaired }
     }
@@ -230,9 +226,10 @@ impl Connection {
         self.outbox.overhead()
     }
 
-    /// Packets that the network lost, and packets sent.
-    pub fn losses(&self) -> (u64, u64) {
-        self.flight.lost_of()
+    /// What became of the packets that were to arrive.
+    pub fn packets(&self) -> Packets {
+        let (lost, sent) = self.flight.lost_of();
+        Packets { sent, lost, arrived: self.arrived }
     }
 
     /// Where every frame matters, none may be given up.
@@ -365,6 +362,7 @@ impl Connection {
             Record::Ack(ack) => {
                 let (out, outbox, narrow) = (&mut self.out, &mut self.outbox, &mut self.narrow);
                 self.flight.acknowledged(&ack, now, |content, _| {
+                    self.arrived += content.length as u64;
                     content.control.into_iter().for_each(|stretch| out.arrived(stretch));
                     content.place.into_iter().for_each(|place| outbox.arrived(place));
                     narrow.arrived(content.length);

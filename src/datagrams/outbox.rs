@@ -46,8 +46,9 @@ pub struct Outbox {
     came: usize,
     /// Of the last frames as they came, of the packets that carried them, and of all packets.
     spent: Spent,
-    /// Frames so far.
+    /// Frames so far, and of these the ones that are not sent again.
     count: u64,
+    given_up: u64,
     /// The link's numbers of the last frames that were forgotten, and what part of each arrived.
     forgotten: VecDeque<(u64, f64)>,
     lost: Vec<(usize, u64)>,
@@ -87,6 +88,7 @@ impl Outbox {
             came: 0,
             spent,
             count: 0,
+            given_up: 0,
             forgotten: VecDeque::new(),
             lost,
         }
@@ -248,6 +250,22 @@ impl Outbox {
         }
     }
 
+    /// Where the newest frame alone counts: what of it has not left, or not arrived, is left to the next one.
+    pub fn give_up(&mut self) {
+        if self.hold != Hold::Newest {
+            return;
+        }
+        self.given_up = self.count;
+        for place in std::mem::take(&mut self.queue) {
+            let frame = find(&mut self.frames, place.frame);
+            if let Some(state) = frame.and_then(|frame| frame.state(place.shard))
+                && matches!(state, State::Queued { .. })
+            {
+                *state = State::Lost;
+            }
+        }
+    }
+
     pub fn lost(&mut self, place: Place) {
         let frame = find(&mut self.frames, place.frame);
         if let Some(state) = frame.and_then(|frame| frame.state(place.shard))
@@ -263,7 +281,7 @@ impl Outbox {
         for frame in self.frames.iter_mut().filter(|frame| !frame.is_settled() || frame.carries_header) {
             let wanted = match self.hold {
                 Hold::Every => true,
-                Hold::Newest => frame.number == newest,
+                Hold::Newest => frame.number == newest && frame.number >= self.given_up,
                 Hold::Until(latency) => frame.left.is_none_or(|left| now + MARGIN < left + latency),
             };
             for index in 0..frame.blocks.len() {

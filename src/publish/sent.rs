@@ -12,7 +12,7 @@ use crate::clock::{self, Time};
 use crate::draft::{Draft, Part};
 use crate::frame::Frame;
 use crate::had::Had;
-use crate::link::Tx;
+use crate::link::{Packets, Tx};
 use crate::message::{Begin, End, Message, Runs};
 use crate::runs::{self, Lot};
 use crate::stats::Peer;
@@ -172,7 +172,8 @@ impl Sent {
 /// Counts a frame into the link's rate, and tells the transport what is known of it.
 fn spend(tx: &mut dyn Tx, rate: &mut Rate, frame: Burst) {
     rate.sent(clock::now(), frame);
-    rate.lost(tx.losses());
+    let Packets { lost, sent, .. } = tx.packets();
+    rate.lost((lost, sent));
     tx.pace(rate.budget(), rate.passing());
 }
 

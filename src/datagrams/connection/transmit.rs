@@ -7,6 +7,7 @@ use super::{Connection, Content, SILENCE};
 use crate::clock::Time;
 use crate::datagrams::cut::waste;
 use crate::datagrams::packet::{HEADER, PACKET, Record};
+use crate::link::Overhead;
 
 /// What was said last is repeated for so long after both halves have gone.
 const LINGER: Duration = Duration::from_secs(1);
@@ -90,6 +91,19 @@ impl Connection {
         self.guard.close(number, &mut packet);
         self.flight.sent(now, wants, Content { length: packet.len(), ..content });
         packet
+    }
+
+    /// Bits a second that we are kept to, and at which the network was seen to pass frames on.
+    pub fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
+        // Of what it passed on some was redundant, which was not counted.
+        let Overhead { packets, all } = self.outbox.overhead();
+        self.pacing.known(kept_to, passing.map(|passing| passing * all / packets));
+    }
+
+    /// Frames that have not arrived are not sent again.
+    pub fn give_up(&mut self) {
+        self.outbox.give_up();
+        self.pacing.wait(self.outbox.waiting());
     }
 
     /// When `transmit` or `message` may have something, if nothing comes before.

@@ -15,7 +15,7 @@ use crate::alarm::Alarm;
 use crate::clock;
 use crate::datagrams::connection::{Connection, Heard};
 use crate::datagrams::door::canonical;
-use crate::link::{Crossing, Link, Overhead, Repaired, Rx, Tx};
+use crate::link::{Crossing, Link, Overhead, Packets, Repaired, Rx, Tx};
 use crate::lock::lock;
 use crate::message::{Message, NoHello};
 use crate::until::until;
@@ -202,8 +202,12 @@ impl Tx for UdpTx {
         lock(&self.0.connection).overhead()
     }
 
-    fn losses(&self) -> (u64, u64) {
-        lock(&self.0.connection).losses()
+    fn packets(&self) -> Packets {
+        lock(&self.0.connection).packets()
+    }
+
+    fn give_up(&mut self) {
+        lock(&self.0.connection).give_up();
     }
 
     fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {

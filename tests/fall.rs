@@ -1,0 +1,142 @@
+//! A network that falls to a small part of itself under a frame that is on its way, in virtual time: what is thought of it,
+//! and when the next frame may go.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::rig::{Rig, rig};
+use vstream::adapt::{Burst, Limits, Rate};
+use vstream::clock::Time;
+use vstream::message::Report;
+
+/// 40 tiles of 1000 bytes.
+const BYTES: usize = 40_000;
+const APART: Duration = Duration::from_millis(100);
+
+/// A publisher as publish.rs has it.
+struct Publisher {
+    rig: Rig,
+    rate: Rate,
+    frames: u64,
+    told: u64,
+}
+
+impl Publisher {
+    fn new(network: &str) -> Publisher {
+        let mut publisher = Publisher {
+            rig: rig(network, Duration::ZERO, 7),
+            rate: Rate::new(Arc::new(Limits::new(None, true))),
+            frames: 0,
+            told: 0,
+        };
+        publisher.rig.greet(false);
+        publisher.rate.round_trip(publisher.rig.now, Duration::from_millis(20));
+        publisher
+    }
+
+    fn frame(&mut self, tiles: usize) {
+        self.rate.begun(self.frames, self.rig.now);
+        self.rig.frame(self.frames, &(0..tiles).collect::<Vec<_>>(), 1000, BYTES / 1000);
+        self.rate.sent(self.rig.now, Burst { bytes: tiles * 1000, wire: tiles * 1000, ..Burst::default() });
+        self.frames += 1;
+    }
+
+    /// Lets some time pass, and hears what came of the frames.
+    fn pass(&mut self, time: Duration) {
+        let until = self.rig.now + time;
+        self.rig.run(until);
+        let settled = self.rig.publisher.settled_number();
+        let heard = settled.map_or(0, |settled| settled + 1).max(self.told);
+        for (&acknowledged, crossing) in self.rig.crossings.range(self.told..heard) {
+            let report = Report { acknowledged, began: crossing.began, arrived: crossing.arrived };
+            self.rate.reported(&report, self.rig.publisher.passed(acknowledged), self.rig.now);
+        }
+        self.told = heard;
+        settled.into_iter().for_each(|number| self.rate.settled(number));
+    }
+
+    /// Whether the next frame may go.
+    fn stalls(&self) -> bool {
+        self.rate.stalls().is_some_and(|at| at <= self.rig.now)
+    }
+
+    /// Waits until nothing is on its way, or for so long; how long that took, and when frames were given up.
+    fn waits(&mut self, most: Duration) -> (Duration, Option<Time>) {
+        let (begun, mut given_up) = (self.rig.now, None);
+        while self.rig.publisher.settled_number() != Some(self.frames - 1) && self.rig.now.since(begun) < most {
+            if self.stalls() && self.rate.trickled(self.rig.publisher.packets().arrived, self.rig.now) {
+                self.rig.publisher.give_up();
+                given_up = Some(self.rig.now);
+            }
+            self.pass(Duration::from_millis(5));
+        }
+        (self.rig.now.since(begun), given_up)
+    }
+}
+
+/// After two seconds at 8 Mbit/s.
+fn fallen(network: &str) -> Publisher {
+    let mut publisher = Publisher::new("delay=10ms,rate=8mbit,queue=300ms");
+    for _ in 0..20 {
+        publisher.frame(40);
+        publisher.pass(APART);
+        assert!(!publisher.stalls());
+    }
+    let target = publisher.rate.target().unwrap();
+    assert!((5_000_000..9_000_000).contains(&target), "{target}");
+    publisher.rig.up.set(publisher.rig.now, &network.parse().unwrap());
+    publisher
+}
+
+#[test]
+fn a_frame_that_a_narrow_network_would_take_long_for_gives_way_to_a_smaller_one() {
+    let mut publisher = fallen("delay=10ms,rate=300kbit,queue=300ms");
+    let begun = publisher.rig.now;
+    publisher.frame(40);
+    let (waited, given_up) = publisher.waits(Duration::from_secs(5));
+    let after = given_up.map(|at| at.since(begun));
+    assert!(after.is_some_and(|after| after < Duration::from_millis(500)), "{after:?}");
+    assert!(waited < Duration::from_millis(900), "{waited:?}, where all of it takes 1.1 s and more");
+    let target = publisher.rate.target().unwrap();
+    assert!((200_000..350_000).contains(&target), "{target}");
+    let number = publisher.frames;
+    publisher.frame(8);
+    publisher.pass(Duration::from_millis(400));
+    let came = publisher.rig.frames();
+    assert_eq!(
+        came.get(&number).map(|(_, tiles)| tiles.iter().filter(|(_, version)| *version == number).count()),
+        Some(8)
+    );
+}
+
+#[test]
+fn what_was_lost_is_sent_again_where_the_network_is_no_slower() {
+    for network in [
+        "delay=10ms,rate=8mbit,queue=300ms,loss=40%",
+        "delay=60ms,rate=8mbit,queue=300ms,loss=40%",
+        "delay=10ms,rate=3mbit,queue=300ms",
+    ] {
+        let mut publisher = fallen(network);
+        for _ in 0..20 {
+            let number = publisher.frames;
+            publisher.frame(40);
+            let (_, given_up) = publisher.waits(Duration::from_secs(5));
+            assert_eq!((given_up, publisher.rig.frames().contains_key(&number)), (None, true), "{network}");
+        }
+    }
+}
+
+#[test]
+fn an_outage_says_nothing_of_what_comes_after_it() {
+    let mut publisher = fallen("loss=100%");
+    publisher.frame(40);
+    let before = publisher.rate.target();
+    let (waited, given_up) = publisher.waits(Duration::from_secs(2));
+    assert!(waited >= Duration::from_secs(2) && given_up.is_none());
+    publisher.rig.up.set(publisher.rig.now, &"delay=10ms,rate=8mbit,queue=300ms".parse().unwrap());
+    let (_, given_up) = publisher.waits(Duration::from_secs(5));
+    assert_eq!((given_up, publisher.stalls()), (None, false));
+    assert!(publisher.rate.target() >= before, "{:?} after {before:?}", publisher.rate.target());
+}
