@@ -67,7 +67,7 @@ impl Publisher {
         let (begun, mut given_up) = (self.rig.now, None);
         while self.rig.publisher.settled_number() != Some(self.frames - 1) && self.rig.now.since(begun) < most {
             if self.stalls() && self.rate.trickled(self.rig.publisher.packets().arrived, self.rig.now) {
-                self.rig.publisher.give_up();
+                self.rig.publisher.give_up(self.rig.now);
                 given_up = Some(self.rig.now);
             }
             self.pass(Duration::from_millis(5));

@@ -22,6 +22,8 @@ use frame::{Block, Frame, Shard, State};
 pub use frame::Place;
 
 mod frame;
+#[cfg(test)]
+mod tests;
 
 /// Frames whose fate is not known; of older ones everything is taken for lost.
 const FRAMES: usize = 256;
@@ -255,7 +257,7 @@ impl Outbox {
         if self.hold != Hold::Newest {
             return;
         }
-        self.given_up = self.count;
+        (self.given_up, self.waiting) = (self.count, 0);
         for place in std::mem::take(&mut self.queue) {
             let frame = find(&mut self.frames, place.frame);
             if let Some(state) = frame.and_then(|frame| frame.state(place.shard))
@@ -364,37 +366,4 @@ impl Outbox {
 fn find(frames: &mut VecDeque<Frame>, number: u64) -> Option<&mut Frame> {
     let at = frames.binary_search_by_key(&number, |frame| frame.number).ok()?;
     frames.get_mut(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runs::encode_segments;
-    use crate::segments::Form;
-
-    #[test]
-    fn what_came_only_when_it_was_sent_again_was_not_passed_on() {
-        let (losses, now) = (Losses::default(), Time::default());
-        let mut outbox = Outbox::new(1200, Hold::Newest, Share::Auto);
-        let head = Head { form: Form::Tiles, since: 0, header: Bytes::from_static(b"x"), count: 40 };
-        let (captured, error) = Default::default();
-        outbox.begin(Begin { number: 7, epoch: 1, seq: 0, captured, error, head: Some(head) }, losses).unwrap();
-        let segments: Vec<_> = (0..40).map(|place| (place, 0, vec![place as u8; 500])).collect();
-        outbox.runs(Runs { epoch: 1, since: 0, body: encode_segments(&segments).into() }, losses).unwrap();
-        outbox.end(End { number: 7, state: 0 }, losses).unwrap();
-        let places: Vec<Place> = std::iter::from_fn(|| outbox.next(now)).map(|(_, place, _)| place).collect();
-        let (came, lost) = places.split_at(places.len() / 2);
-        came.iter().for_each(|place| outbox.arrived(*place));
-        lost.iter().for_each(|place| outbox.lost(*place));
-        let passed = outbox.passed(7);
-        assert!((0.4..0.6).contains(&passed), "{passed} of {}", places.len());
-        outbox.settle(now, losses);
-        while let Some((_, place, first)) = outbox.next(now) {
-            assert!(!first);
-            outbox.arrived(place);
-        }
-        outbox.settle(now, losses);
-        assert!(outbox.is_settled());
-        assert_eq!(outbox.passed(7), passed);
-    }
 }

@@ -101,9 +101,9 @@ impl Connection {
     }
 
     /// Frames that have not arrived are not sent again.
-    pub fn give_up(&mut self) {
+    pub fn give_up(&mut self, now: Time) {
         self.outbox.give_up();
-        self.pacing.wait(self.outbox.waiting());
+        self.look_for_losses(now);
     }
 
     /// When `transmit` or `message` may have something, if nothing comes before.

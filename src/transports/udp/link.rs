@@ -207,7 +207,7 @@ impl Tx for UdpTx {
     }
 
     fn give_up(&mut self) {
-        lock(&self.0.connection).give_up();
+        lock(&self.0.connection).give_up(clock::now());
     }
 
     fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
