@@ -90,13 +90,19 @@ pub fn choice(ui: &mut Ui, chosen: bool, text: &str) -> Response {
 
 /// A whole row that can be pressed, as wide as there is room: a picture where there may be one, a title, and a quiet line.
 pub fn row(ui: &mut Ui, picture: Option<Option<TextureHandle>>, title: &str, quiet: &str) -> Response {
-    let size = Vec2::new(ui.available_width(), 52.0);
-    let (area, response) = ui.allocate_exact_size(size, Sense::click());
+    let left = if picture.is_some() { 26.0 + PICTURE.x } else { 14.0 };
+    let width = ui.available_width();
+    let text = |size: f32, colour, text: &str| {
+        ui.painter().layout(text.to_string(), FontId::proportional(size), colour, (width - left - 10.0).max(40.0))
+    };
+    let (title_text, quiet_text) = (text(15.5, TEXT, title), text(12.5, QUIET, quiet));
+    let below = 10.0 + title_text.size().y;
+    let height = (below + quiet_text.size().y + 8.0).max(52.0);
+    let (area, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
     let visuals = ui.style().interact(&response);
     let stroke = if response.has_focus() { Stroke::new(2.0, ACCENT) } else { visuals.bg_stroke };
     let painter = ui.painter().with_clip_rect(area);
     painter.rect(area.shrink(1.0), ROUND, PANEL, stroke, egui::StrokeKind::Inside);
-    let left = if picture.is_some() { 26.0 + PICTURE.x } else { 14.0 };
     if let Some(picture) = picture {
         let place = Rect::from_min_size(area.left_top() + vec2(6.0, 6.0), PICTURE);
         painter.rect_filled(place, 4, PAGE);
@@ -106,12 +112,8 @@ pub fn row(ui: &mut Ui, picture: Option<Option<TextureHandle>>, title: &str, qui
             painter.image(texture.id(), place, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
         }
     }
-    let text = |y: f32, size: f32, colour, text: &str| {
-        let at = area.left_top() + vec2(left, y);
-        painter.text(at, egui::Align2::LEFT_TOP, text, FontId::proportional(size), colour);
-    };
-    text(8.0, 15.5, TEXT, title);
-    text(29.0, 12.5, QUIET, quiet);
+    painter.galley(area.left_top() + vec2(left, 8.0), title_text, TEXT);
+    painter.galley(area.left_top() + vec2(left, below), quiet_text, QUIET);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, true, title));
     response
 }
