@@ -170,19 +170,20 @@ async fn write(
             with(&state.flow, |flow| flow.acknowledged(settled));
             peer.link().rate.settled(settled);
         }
-        let lossy = settled.is_some();
+        let packets = tx.packets();
+        let lossy = packets.sent > 0;
         let room = with(&state.flow, |flow| if every { flow.room_for_every() } else { flow.room(clock::now()) });
-        if lossy && !every && !room && sent.current.is_none() {
-            let mut link = peer.link();
-            if link.rate.trickled(tx.packets().arrived, clock::now()) {
-                tx.give_up();
-            }
-            tx.pace(link.rate.budget(), link.rate.passing());
-        }
         let patient = sent.to_crowd && sent.frames > AT_ONCE && room && !every && !over;
         // Of a crowd too little is heard to tell.
         let stalls = if patient || every { None } else { peer.link().rate.stalls() };
         let room = room && stalls.is_none_or(|at| clock::now() < at);
+        if lossy && !every && !room && sent.current.is_none() {
+            let mut link = peer.link();
+            if link.rate.trickled(packets.arrived, clock::now()) {
+                tx.give_up();
+            }
+            tx.pace(link.rate.budget(), link.rate.passing());
+        }
         if state.patient.swap(patient, Ordering::Relaxed) && !patient {
             state.hurried.notify(usize::MAX);
         }
