@@ -27,6 +27,7 @@ pub mod packet;
 pub mod parity;
 pub mod path;
 mod rtt;
+mod window;
 
 /// How long a frame waits for what was lost of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -140,3 +140,51 @@ fn an_outage_says_nothing_of_what_comes_after_it() {
     assert_eq!((given_up, publisher.stalls()), (None, false));
     assert!(publisher.rate.target() >= before, "{:?} after {before:?}", publisher.rate.target());
 }
+
+#[test]
+fn where_every_frame_matters_a_network_that_takes_less_is_not_flooded() {
+    for network in [
+        "delay=20ms,rate=2mbit,queue=300ms",
+        "delay=20ms,rate=2mbit,queue=32KiB",
+        "delay=5ms,rate=2mbit,queue=300ms,loss=10%",
+    ] {
+        let mut rig = rig(network, Duration::ZERO, 7);
+        rig.greet(true);
+        let (begun, places) = (rig.now, (0..20).collect::<Vec<_>>());
+        for number in 0..50 {
+            rig.frame(number, &places, 1000, 20);
+            while !rig.publisher.room(true) {
+                let look = rig.now + Duration::from_millis(5);
+                rig.run(look);
+            }
+        }
+        while !rig.publisher.settled() {
+            let look = rig.now + Duration::from_millis(50);
+            rig.run(look);
+            assert!(rig.now.since(begun) < Duration::from_secs(10), "{network}: {} of 50", rig.frames().len());
+        }
+        let took = rig.now.since(begun).as_secs_f64();
+        assert!(rig.frames().len() == 50 && took < 7.0, "{network}: {took} s where 4.1 suffice");
+        assert!(rig.sent_bytes < 1_600_000, "{network}: {} bytes", rig.sent_bytes);
+    }
+}
+
+#[test]
+fn who_keeps_to_no_rate_sends_frames_that_arrive_all_the_same() {
+    let mut rig = rig("delay=20ms,rate=1mbit,queue=300ms", Duration::ZERO, 7);
+    rig.greet(false);
+    rig.publisher.pace(None, Some(8e6));
+    let (begun, places, mut frames) = (rig.now, (0..20).collect::<Vec<_>>(), 0);
+    while rig.now.since(begun) < Duration::from_secs(6) {
+        // Two frames may be on their way (flow.rs).
+        let settled = rig.publisher.settled_number().map_or(0, |number| number + 1);
+        if rig.publisher.room(true) && frames < settled + 2 {
+            rig.frame(frames, &places, 1000, 20);
+            frames += 1;
+        }
+        let next = rig.now + Duration::from_millis(33);
+        rig.run(next);
+    }
+    let whole = rig.frames().values().filter(|(_, tiles)| tiles.len() == 20).count();
+    assert!(whole > 20 && whole as u64 + 3 >= frames, "{whole} of {frames}, where 34 suffice");
+}

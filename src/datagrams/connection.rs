@@ -19,6 +19,7 @@ use super::pacing::Pacing;
 use super::packet::{HEADER, Record, records};
 use super::parity::Share;
 use super::path::Path;
+use super::window::Window;
 use crate::clock::Time;
 use crate::link::{Crossing, Overhead, Packets, Repaired};
 use crate::message::{Message, PREFIX};
@@ -56,6 +57,7 @@ pub struct Connection {
     outbox: Outbox,
     gather: Gather,
     pacing: Pacing,
+    window: Window,
     greeted: bool,
     bye: Option<Message>,
     crossing: Crossing,
@@ -109,6 +111,7 @@ impl Connection {
             outbox: Outbox::new(mtu, hold, share),
             gather: Gather::new(hold),
             pacing: Pacing::default(),
+            window: Window::default(),
             greeted: false,
             bye: None,
             crossing: Crossing::default(),
@@ -367,6 +370,7 @@ impl Connection {
                     content.place.into_iter().for_each(|place| outbox.arrived(place));
                     narrow.arrived(content.length);
                 })?;
+                self.window.arrived(now, self.arrived, self.flight.rtt.base());
                 self.outbox.far_settled(ack.settled, ack.unread);
                 self.look_for_losses(now);
             }

@@ -120,6 +120,11 @@ impl<T> Flight<T> {
         (self.lost, self.wanted)
     }
 
+    /// Packets of whose fate nothing is known yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// The number of the next packet.
     pub fn next(&self) -> u64 {
         self.base + self.packets.len() as u64

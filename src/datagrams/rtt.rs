@@ -13,6 +13,7 @@ const INITIAL: Duration = Duration::from_millis(150);
 const FULL: f64 = 50e3;
 const USUAL: f64 = 2.0;
 const LATELY: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Round trips (RFC 6298).
 #[derive(Debug)]
@@ -20,8 +21,9 @@ pub struct Rtt {
     pub smooth: Duration,
     pub deviation: Duration,
     measured: bool,
-    /// Of late, in µs.
+    /// Of late, in µs, and for longer.
     least: Least,
+    base: Least,
     /// µs that the queue took on average, up to when.
     usual: f64,
     added: Option<Time>,
@@ -31,8 +33,8 @@ pub struct Rtt {
 
 impl Default for Rtt {
     fn default() -> Rtt {
-        let (smooth, deviation, least) = (INITIAL, INITIAL / 2, Least::new(LATELY));
-        Rtt { smooth, deviation, measured: false, least, usual: 0.0, added: None, full: None }
+        let (smooth, deviation, least, base) = (INITIAL, INITIAL / 2, Least::new(LATELY), Least::new(LONG));
+        Rtt { smooth, deviation, measured: false, least, base, usual: 0.0, added: None, full: None }
     }
 }
 
@@ -40,6 +42,7 @@ impl Rtt {
     pub fn add(&mut self, now: Time, sample: Duration) {
         let micros = sample.as_micros() as i64;
         let queue = (micros - self.least.add(now, micros)) as f64;
+        self.base.add(now, micros);
         if queue > USUAL * self.usual + FULL {
             self.full = Some(now);
         }
@@ -51,6 +54,11 @@ impl Rtt {
         }
         self.deviation = (3 * self.deviation + self.smooth.abs_diff(sample)) / 4;
         self.smooth = (7 * self.smooth + sample) / 8;
+    }
+
+    /// A round trip with nothing in between.
+    pub fn base(&self) -> Duration {
+        self.base.get().map_or(INITIAL, |micros| Duration::from_micros(micros.max(0) as u64))
     }
 
     /// Whether a packet that left then met a queue of our own stream.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Connection, Content, SILENCE};
 use crate::clock::Time;
+use crate::datagrams::Hold;
 use crate::datagrams::cut::waste;
 use crate::datagrams::packet::{HEADER, PACKET, Record};
 use crate::link::Overhead;
@@ -31,7 +32,7 @@ impl Connection {
         if let Some(words) = self.words(now) {
             return Some((self.path.peer(), words));
         }
-        if self.outbox.waiting() > 0 && self.pacing.may(now) {
+        if self.outbox.waiting() > 0 && self.pacing.may(now) && self.has_window() {
             let next = self.outbox.next(now);
             if let Some((record, place, first)) = next {
                 let content = Content { place: Some(place), ..Content::default() };
@@ -93,6 +94,13 @@ impl Connection {
         packet
     }
 
+    /// Whether more may be on its way, where nothing else keeps to what the network takes.
+    fn has_window(&self) -> bool {
+        let bytes = (self.flight.waiting() * self.mtu) as f64;
+        let kept = self.outbox.hold != Hold::Every && !self.pacing.is_free();
+        kept || bytes < self.window.bytes(self.flight.rtt.base())
+    }
+
     /// Bits a second that we are kept to, and at which the network was seen to pass frames on.
     pub fn pace(&mut self, kept_to: Option<f64>, passing: Option<f64>) {
         // Of what it passed on some was redundant, which was not counted.
@@ -111,7 +119,7 @@ impl Connection {
         if self.silent || self.gone {
             return None; // what waits to leave will not
         }
-        let pictures = (self.outbox.waiting() > 0).then(|| self.pacing.wake());
+        let pictures = (self.outbox.waiting() > 0 && self.has_window()).then(|| self.pacing.wake());
         let linger = self.left.map(|left| left + LINGER);
         let silence = (!self.silent).then(|| self.heard + SILENCE);
         let doubt = self.doubt.until(self.flight.rtt.smooth);
