@@ -68,6 +68,11 @@ impl Choice {
         Some(self.go(now, to, true))
     }
 
+    /// Nothing is sent that would show anything.
+    pub fn rests(&mut self) {
+        (self.low, self.high) = (None, None);
+    }
+
     fn go(&mut self, now: Time, at: usize, up: bool) -> usize {
         (self.since, self.low, self.high) = (Some((now, up)), None, None);
         at
@@ -122,6 +127,16 @@ mod tests {
         let wrong = |_, at: usize| if at > 1 { 2e6 } else { 20e6 };
         let ups = places(1, 120, wrong).iter().filter(|(_, at)| *at > 1).count();
         assert!((2..=4).contains(&ups), "{ups}");
+    }
+
+    #[test]
+    fn what_was_before_a_rest_does_not_count() {
+        let (mut choice, at) = (Choice::default(), |ms: i64| Time::from_micros(ms * 1000));
+        let look = |choice: &mut Choice, ms| choice.look(at(ms), Some(20e6), 2, &COSTS);
+        assert_eq!((look(&mut choice, 0), look(&mut choice, 3000)), (None, None));
+        choice.rests();
+        assert_eq!((look(&mut choice, 9000), look(&mut choice, 12_000)), (None, None));
+        assert_eq!(look(&mut choice, 12_500), Some(3));
     }
 
     #[test]

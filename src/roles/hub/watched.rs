@@ -158,6 +158,10 @@ impl Watched {
     fn suiting(&self, state: &mut State, now: Time, seen: Seen) -> Option<String> {
         let State { wish: Wish { rung, .. }, told, choice } = state;
         let choice = choice.as_mut()?;
+        if self.room.stream().is_some() && self.room.streamer().is_none() {
+            choice.rests(); // what is not sent costs nothing, and says nothing
+            return None;
+        }
         let costs = self.room.costs(rung, seen.frame_bytes);
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
         let before = costs.iter().position(|(offered, _)| offered == rung);
@@ -170,10 +174,11 @@ impl Watched {
         let takes = seen.takes.unwrap_or_default() / 1e6;
         let why = match before {
             None => lacking(&self.room, rung, next),
-            Some(before) => {
-                let verb = if at < before { "only takes" } else { "takes" };
-                format!("the network {verb} {takes:.1} Mbit/s, {next} needs about {:.1}", cost / 1e6)
+            Some(before) if at < before => {
+                let needs = bits.get(before).copied().unwrap_or_default() / 1e6;
+                format!("the network only takes {takes:.1} Mbit/s, {told} needs about {needs:.1}")
             }
+            Some(_) => format!("the network takes {takes:.1} Mbit/s, {next} needs about {:.1}", cost / 1e6),
         };
         (*rung, *told) = (next.clone(), next.clone());
         Some(why)
