@@ -264,7 +264,6 @@ function position({ position, duration, paused }) {
   at("seek").hidden = false;
   at("snapshot").hidden = true; // everybody is somewhere else in a video
   const over = duration > 0 && position >= duration;
-  at("play").textContent = paused || over ? "▶" : "⏸";
   at("play").setAttribute("aria-label", paused || over ? "play" : "pause");
   Object.assign(at("play").dataset, { paused, over });
   if (seeking) return;
