@@ -168,23 +168,3 @@ fn where_every_frame_matters_a_network_that_takes_less_is_not_flooded() {
         assert!(rig.sent_bytes < 1_600_000, "{network}: {} bytes", rig.sent_bytes);
     }
 }
-
-#[test]
-fn who_keeps_to_no_rate_sends_frames_that_arrive_all_the_same() {
-    let mut rig = rig("delay=20ms,rate=1mbit,queue=300ms", Duration::ZERO, 7);
-    rig.greet(false);
-    rig.publisher.pace(None, Some(8e6));
-    let (begun, places, mut frames) = (rig.now, (0..20).collect::<Vec<_>>(), 0);
-    while rig.now.since(begun) < Duration::from_secs(6) {
-        // Two frames may be on their way (flow.rs).
-        let settled = rig.publisher.settled_number().map_or(0, |number| number + 1);
-        if rig.publisher.room(true) && frames < settled + 2 {
-            rig.frame(frames, &places, 1000, 20);
-            frames += 1;
-        }
-        let next = rig.now + Duration::from_millis(33);
-        rig.run(next);
-    }
-    let whole = rig.frames().values().filter(|(_, tiles)| tiles.len() == 20).count();
-    assert!(whole > 20 && whole as u64 + 3 >= frames, "{whole} of {frames}, where 34 suffice");
-}

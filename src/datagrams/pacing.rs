@@ -56,11 +56,6 @@ impl Pacing {
         (self.kept_to, self.passing) = (kept_to, passing);
     }
 
-    /// Whether it is known what the network passes on, and the stream is not kept to that.
-    pub fn is_free(&self) -> bool {
-        self.kept_to.is_none() && self.passing.is_some()
-    }
-
     /// A frame begins.
     pub fn begin(&mut self, now: Time) {
         (self.coming, self.due) = (true, now + SPREAD);

@@ -94,11 +94,10 @@ impl Connection {
         packet
     }
 
-    /// Whether more may be on its way, where nothing else keeps to what the network takes.
+    /// Whether more may be on its way.
     fn has_window(&self) -> bool {
         let bytes = (self.flight.waiting() * self.mtu) as f64;
-        let kept = self.outbox.hold != Hold::Every && !self.pacing.is_free();
-        kept || bytes < self.window.bytes(self.flight.rtt.base())
+        self.outbox.hold != Hold::Every || bytes < self.window.bytes(self.flight.rtt.base())
     }
 
     /// Bits a second that we are kept to, and at which the network was seen to pass frames on.
