@@ -10,8 +10,8 @@ use vstream::adapt::{Burst, Rate};
 use vstream::clock::Time;
 use vstream::datagrams::connection::Heard;
 use vstream::flow::Flow;
-use vstream::link::{Crossing, Packets, Repaired};
-use vstream::message::{Begin, Bye, Message, Report};
+use vstream::link::{Packets, Repaired};
+use vstream::message::{Begin, Bye, Message};
 
 fn overhead(rig: &Rig, count: u64) -> f64 {
     rig.sent_bytes as f64 / (count as f64 * 600.0 * 200.0) - 1.0
@@ -151,12 +151,7 @@ fn at_the_speed_of_the_network(rig: &mut Rig, count: u64, tiles: usize, apart: D
         let bytes = (tiles as f64 * 200.0 * rig.publisher.overhead().packets) as usize;
         rate.sent(rig.now, Burst { bytes, wire: bytes, ..Burst::default() });
         rig.run(begun + apart * (number + 1) as u32);
-        // The word on a frame comes with those on its packets.
-        let heard = rig.publisher.settled_number().map_or(0, |settled| settled + 1).max(told);
-        for (&acknowledged, &Crossing { began, arrived, .. }) in rig.crossings.range(told..heard) {
-            rate.reported(&Report { acknowledged, began, arrived }, rig.publisher.passed(acknowledged), rig.now);
-            told = acknowledged + 1;
-        }
+        rig.report(&mut rate, &mut told);
         rig.publisher.pace(rate.budget(), rate.passing());
     }
     rig.frames().iter().map(|(number, (at, _))| at.since(begun + apart * *number as u32)).collect()

@@ -9,7 +9,6 @@ use std::time::Duration;
 use common::rig::{Rig, rig};
 use vstream::adapt::{Burst, Limits, Rate};
 use vstream::clock::Time;
-use vstream::message::Report;
 
 /// 40 tiles of 1000 bytes.
 const BYTES: usize = 40_000;
@@ -47,13 +46,8 @@ impl Publisher {
     fn pass(&mut self, time: Duration) {
         let until = self.rig.now + time;
         self.rig.run(until);
+        self.rig.report(&mut self.rate, &mut self.told);
         let settled = self.rig.publisher.settled_number();
-        let heard = settled.map_or(0, |settled| settled + 1).max(self.told);
-        for (&acknowledged, crossing) in self.rig.crossings.range(self.told..heard) {
-            let report = Report { acknowledged, began: crossing.began, arrived: crossing.arrived };
-            self.rate.reported(&report, self.rig.publisher.passed(acknowledged), self.rig.now);
-        }
-        self.told = heard;
         settled.into_iter().for_each(|number| self.rate.settled(number));
     }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use vstream::adapt::Rate;
 use vstream::clock::Time;
 use vstream::datagrams::connection::{Connection, Heard, Terms};
 use vstream::datagrams::guard::Guard;
 use vstream::datagrams::parity::Share;
 use vstream::link::Crossing;
-use vstream::message::{About, Begin, End, Hello, Message, Runs, Side};
+use vstream::message::{About, Begin, End, Hello, Message, Report, Runs, Side};
 use vstream::runs;
 use vstream::segments::{Form, Head};
 use vstream::shaper::settings::Settings;
@@ -140,6 +141,17 @@ impl Rig {
             self.publisher.send(self.now, Message::Runs(Runs { epoch: 5, since: 0, body })).unwrap();
         }
         self.publisher.send(self.now, Message::End(End { number, state: number })).unwrap();
+    }
+
+    /// Reports the frames that have crossed since, of which the first not reported yet is told; the word on a frame comes with
+    /// those on its packets.
+    pub fn report(&self, rate: &mut Rate, told: &mut u64) {
+        let heard = self.publisher.settled_number().map_or(0, |settled| settled + 1).max(*told);
+        for (&acknowledged, &Crossing { began, arrived, .. }) in self.crossings.range(*told..heard) {
+            let report = Report { acknowledged, began, arrived };
+            rate.reported(&report, self.publisher.passed(acknowledged), self.now);
+            *told = acknowledged + 1;
+        }
     }
 
     /// Of each ended frame: when, and which segments came before its end.
