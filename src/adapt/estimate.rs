@@ -78,7 +78,7 @@ pub struct Estimate {
     /// The number after the newest that was sent, and after the newest of which nothing is on its way.
     next: u64,
     settled: u64,
-    /// Frames before this one are not waited for longer than for what is on its way of them.
+    /// Frames before this one are not sent again: the next waits only for what is on its way of them.
     given_up: u64,
     /// How long the far side may hold a frame back.
     pub held: Duration,
@@ -228,7 +228,9 @@ impl Estimate {
         self.shown = Some(now);
         self.rate = Some(self.rate.unwrap_or(MOST).min(SHARE * came).max(LEAST));
         let gives_up = bytes as f64 * 8.0 / came > TOO_LONG;
-        self.given_up = if gives_up { self.next } else { self.given_up };
+        if gives_up {
+            self.given_up = self.next;
+        }
         gives_up
     }
 
@@ -295,10 +297,10 @@ impl Estimate {
         if self.round_trip.get().is_none() {
             return self.oldest().map(|sent| sent.at);
         }
-        let late = self.late.get().map_or(0, |least| least as u64);
         if let Some(oldest) = self.oldest().filter(|oldest| oldest.number < self.given_up) {
             return Some(oldest.at);
         }
+        let late = self.late.get().map_or(0, |least| least as u64);
         Some(self.expected()? + STALLED + Duration::from_micros(late))
     }
 
