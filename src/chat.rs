@@ -89,7 +89,11 @@ impl Chat {
             return Vec::new();
         }
         if !guest.may(now) {
-            return told("not so fast: one line a second".to_string());
+            return told(format!("not so fast: {BURST} lines at once, then one a second"));
+        }
+        let long = text.chars().count();
+        if long > LINE {
+            return told(format!("that line has {long} characters, and {LINE} are the most: it was not said"));
         }
         let from = guest.name.clone();
         let muted = !guest.streams && self.muted.iter().any(|name| same(name, &from));
@@ -115,8 +119,8 @@ impl Chat {
                     let own = (to.id != id).then(|| Effect::To(id, said.clone()));
                     [Effect::To(to.id, said)].into_iter().chain(own).collect()
                 }
-                Some(_) => told("what is to be said? /msg NAME TEXT".to_string()),
-                None => told(format!("there is nobody of that name: {}", self.names())),
+                None if !rest.trim().is_empty() => told(format!("there is nobody of that name: {}", self.names())),
+                _ => told("what is to be said, and to whom? /msg NAME TEXT".to_string()),
             },
             "kick" | "mute" | "unmute" => self.rule(id, command, rest),
             _ => told(format!("there is no /{command}: {HELP}")),
@@ -223,9 +227,9 @@ fn printable(c: char) -> bool {
     !c.is_control() && !format && !unseen && (c == ' ' || !c.is_whitespace())
 }
 
-/// A guest's words as one line, bounded. What joins emoji is no name's, but harmless here.
+/// A guest's words as one line. What joins emoji is no name's, but harmless here.
 fn line(text: &str) -> String {
-    let text: String = text.chars().take(LINE).map(|c| if printable(c) || c == '\u{200D}' { c } else { ' ' }).collect();
+    let text: String = text.chars().map(|c| if printable(c) || c == '\u{200D}' { c } else { ' ' }).collect();
     text.trim().to_string()
 }
 

@@ -69,7 +69,8 @@ fn messages_reach_one_alone_also_where_names_have_spaces() {
     assert_eq!(shown(&chat.say(ids[0], "/msg BOB hi", at(0), 1))[0], "1< anna: hi");
     assert!(shown(&chat.say(ids[0], "/msg bobo hi", at(0), 1))[0].contains("nobody of that name"));
     assert!(shown(&chat.say(ids[0], "/msg bob", at(0), 1))[0].contains("what is to be said"));
-    assert!(shown(&chat.say(ids[0], "/names", at(0), 1))[0].contains("anna (streams), bob, bob b"));
+    assert!(shown(&chat.say(ids[0], "/msg", at(1000), 1))[0].contains("and to whom"));
+    assert!(shown(&chat.say(ids[0], "/names", at(1000), 1))[0].contains("anna (streams), bob, bob b"));
 }
 
 #[test]
@@ -102,7 +103,9 @@ fn the_streamer_keeps_order_and_nobody_else() {
 #[test]
 fn lines_are_bounded_and_without_control_characters() {
     let (mut chat, ids) = room(&["anna"]);
-    let said = &shown(&chat.say(ids[0], &"\u{1b}[31mx".repeat(1 << 20), at(0), 0))[0];
-    assert!(said.len() < 600 && !said.contains('\u{1b}'));
+    let said = &shown(&chat.say(ids[0], &"\u{1b}[31mx".repeat(80), at(0), 0))[0];
+    assert!(said.starts_with("*< anna: [31mx [31mx") && !said.contains('\u{1b}'));
+    let told = shown(&chat.say(ids[0], &"\u{1b}[31mx".repeat(1 << 20), at(0), 0));
+    assert_eq!(told, ["0< that line has 6291455 characters, and 500 are the most: it was not said"]);
     assert!(chat.say(ids[0], " \n\t ", at(0), 0).is_empty());
 }
