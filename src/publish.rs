@@ -42,6 +42,10 @@ pub trait Frames: Send {
     fn next(&mut self, hand: Option<Weak<Serving>>) -> impl Future<Output = Option<Draft>> + Send;
     /// Whether many others get the same.
     fn is_crowded(&self) -> bool;
+    /// Why there are no more, where that is not the source's end.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Frames for Latest<Draft> {
@@ -130,9 +134,10 @@ pub async fn publish<F: Frames>(link: Link, feed: &mut Feed<F>, peer: &Arc<Peer>
         // A source that stops ends its stream; a relay leaves, and the stream may come another way.
         let over = feed.over.said() || feed.path.is_source();
         let all = over && matches!(ended, Ok(End::Over));
-        let reason = if all { "the source is over" } else { "it was stopped" };
+        let ended = || if all { "the source is over" } else { "it was stopped" }.to_string();
+        let reason = feed.frames.trouble().unwrap_or_else(ended);
         let (mut lane, mut rx) = (serving.lane().await, serving.rx.lock().await);
-        farewell(&mut *lane.tx, &mut **rx, Bye { reason: reason.into(), over }).await;
+        farewell(&mut *lane.tx, &mut **rx, Bye { reason, over }).await;
     }
     ended
 }

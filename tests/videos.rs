@@ -72,7 +72,8 @@ fn whoever_waits_for_what_is_no_video_is_told_why() {
     for (name, user) in [("cut", Some("anna")), ("empty", None), ("text", Some("bob"))] {
         let user = user.map_or(vec![], |user| vec!["--user", user]);
         let ended = player(&[&[&to, "--video", name], &user[..]].concat()).end();
-        ended.ended_with(4).saying(&format!("{name} cannot be played: "));
+        let ended = ended.ended_with(4).saying(&format!("{name} cannot be played: "));
+        assert!(!ended.lines.join("\n").contains("it was stopped"), "{:?}", ended.lines);
     }
     let sound = format!("{to}/sound");
     vstream(&["recv", "--from", &sound]).end().ended_with(4).saying("sound cannot be played: ");

@@ -156,6 +156,10 @@ impl Frames for Viewing<'_> {
     fn is_crowded(&self) -> bool {
         self.playing.is_crowded()
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.playing.trouble()
+    }
 }
 
 /// Tells where it is in a video, if that is due; when it will be again.
