@@ -84,6 +84,9 @@ pub struct Said {
 #[serde(default)]
 pub struct Room {
     pub stream: String,
+    /// Of a video, for people: `stream` is its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Who streams; nobody is waited for.
     pub streamer: Option<Guest>,
     /// The first of them; `count` has all.

@@ -376,6 +376,7 @@ fn videos_are_watched_where_and_how_each_viewer_likes() {
     let (mut anna, mut bob) = (guest(&at, "anna", "source"), guest(&at, "bob", "240p"));
     anna.sees((640, 360));
     bob.sees((426, 240));
+    anna.hears(|word| matches!(word, Word::Room(room) if room.title.as_deref() == Some("clip")));
     block_on(anna.say.send(Word::Choose { rung: "240p".into() })).unwrap();
     anna.sees((426, 240));
     // Each has a place of its own in it, and goes on from the end when it jumps.

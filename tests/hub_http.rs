@@ -88,6 +88,33 @@ fn closed(mut page: Page) {
 }
 
 #[test]
+fn the_room_of_a_video_has_its_title_and_goes_with_its_last_viewer() {
+    if !have("curl") {
+        return;
+    }
+    let films = tempfile::tempdir().unwrap();
+    let title = "t\u{e4}glich ".repeat(20);
+    for name in ["A film, named", title.trim()] {
+        std::fs::write(films.path().join(format!("{name}.mp4")), "no film, but listed").unwrap();
+    }
+    let (_hub, _send, at) = hub(&["--library", films.path().to_str().unwrap()]);
+    let rooms = || {
+        let state: Value = serde_json::from_str(&get(&at, "/state")).unwrap();
+        let named = |room: &Value| room["stream"].as_str().unwrap().to_string();
+        state["result"]["rooms"].as_array().unwrap().iter().map(named).collect::<Vec<_>>()
+    };
+    assert!(get(&at, "/snapshot?name=A-film-named").contains("a video has no one picture"));
+    assert_eq!(rooms(), ["talk"]);
+    let state: Value = serde_json::from_str(&get(&at, "/state")).unwrap();
+    let long = state["result"]["videos"][1]["title"].as_str().unwrap();
+    assert!(long.ends_with('…') && long.chars().count() == 120, "{long}");
+    let mut anna = page(&at, "name=A-film-named&user=anna");
+    let out = word(&mut anna, |word| word["type"] == "out");
+    assert!(out["why"].as_str().unwrap().contains("A-film-named cannot be played"), "{out}");
+    closed(anna);
+}
+
+#[test]
 fn programs_that_watch_have_places_too() {
     if !have("curl") {
         return;

@@ -15,7 +15,7 @@ const UP_MOST: Duration = Duration::from_secs(60);
 const MISTAKE: Duration = Duration::from_secs(20);
 /// A higher rung must fit with so much to spare: rates of what is not sent yet are estimates.
 const SPARE: f64 = 1.3;
-/// Nor is it taken that costs more times as much as this one, as small frames show little of a network; its own frames, after
+/// Nor is one taken that costs more times as much as this one, as small frames show little of a network; its own frames, after
 /// `CLIMB`, show whether there is more.
 const AT_ONCE: f64 = 6.0;
 const CLIMB: Duration = Duration::from_secs(1);
@@ -39,15 +39,15 @@ impl Default for Choice {
 }
 
 impl Choice {
-    /// What the network `takes`, if that is known, and what each rung costs, the cheapest first, all in bits a second; `at`
-    /// is the place of the one that is watched. A place to go to, if it is time.
-    pub fn look(&mut self, now: Time, takes: Option<f64>, at: usize, costs: &[f64]) -> Option<usize> {
+    /// What the network `takes`, if that is known, and what each rung costs, the cheapest first, all in bits a second; and how
+    /// many times as much it may cost soon. `at` is the place of the one that is watched. A place to go to, if it is time.
+    pub fn look(&mut self, now: Time, takes: Option<f64>, at: usize, (costs, busiest): (&[f64], f64)) -> Option<usize> {
         let takes = takes?;
         if self.since.is_some_and(|(since, _)| now.since(since) > UP_MOST) {
             self.up = UP;
         }
         let fits = |share: f64| costs.iter().rposition(|cost| cost * share <= takes).unwrap_or(0);
-        let highest = fits(SPARE);
+        let highest = fits(SPARE.max(busiest));
         let (below, above) = (fits(1.0) < at, highest > at);
         self.low = below.then(|| self.low.unwrap_or(now));
         self.high = above.then(|| self.high.unwrap_or(now));
@@ -92,7 +92,7 @@ mod tests {
         for quarter in 0..4 * seconds {
             let t = quarter as f64 / 4.0;
             let now = Time::from_micros(quarter as i64 * 250_000);
-            if let Some(to) = choice.look(now, Some(takes(t, at)), at, &COSTS) {
+            if let Some(to) = choice.look(now, Some(takes(t, at)), at, (&COSTS, 1.0)) {
                 changes.push((t, to));
                 at = to;
             }
@@ -114,6 +114,19 @@ mod tests {
     }
 
     #[test]
+    fn a_still_scene_is_no_reason_for_what_the_next_one_takes_back() {
+        let still = COSTS.map(|cost| cost / 10.0);
+        for (busiest, last) in [(1.0, 3), (10.0, 2)] {
+            let (mut choice, mut at) = (Choice::default(), 0);
+            for quarter in 0..60 {
+                let now = Time::from_micros(quarter * 250_000);
+                at = choice.look(now, Some(5e6), at, (&still, busiest)).unwrap_or(at);
+            }
+            assert_eq!(at, last);
+        }
+    }
+
+    #[test]
     fn what_passes_by_changes_nothing() {
         let dips = |t: f64, _| if t % 5.0 < 0.5 { 0.1e6 } else { 20e6 };
         assert!(places(3, 60, dips).is_empty());
@@ -132,7 +145,7 @@ mod tests {
     #[test]
     fn what_was_before_a_rest_does_not_count() {
         let (mut choice, at) = (Choice::default(), |ms: i64| Time::from_micros(ms * 1000));
-        let look = |choice: &mut Choice, ms| choice.look(at(ms), Some(20e6), 2, &COSTS);
+        let look = |choice: &mut Choice, ms| choice.look(at(ms), Some(20e6), 2, (&COSTS, 1.0));
         assert_eq!((look(&mut choice, 0), look(&mut choice, 3000)), (None, None));
         choice.rests();
         assert_eq!((look(&mut choice, 9000), look(&mut choice, 12_000)), (None, None));
@@ -143,9 +156,9 @@ mod tests {
     fn what_is_not_known_changes_nothing() {
         let mut choice = Choice::default();
         for _ in 0..2 {
-            assert_eq!(choice.look(Time::default(), None, 0, &COSTS), None);
-            assert_eq!(choice.look(Time::default(), Some(1.0), 0, &[]), None);
-            assert_eq!(choice.look(Time::default(), Some(1e9), 3, &COSTS), None);
+            assert_eq!(choice.look(Time::default(), None, 0, (&COSTS, 1.0)), None);
+            assert_eq!(choice.look(Time::default(), Some(1.0), 0, (&[], 1.0)), None);
+            assert_eq!(choice.look(Time::default(), Some(1e9), 3, (&COSTS, 1.0)), None);
         }
     }
 }

@@ -85,7 +85,7 @@ impl Follows {
                 let sent = rate.load(at(ms)).map_or(f64::MAX, |load| load.frame_bytes * 8.0 * BOUNDS.fps);
                 costs[*place] = costs[*place].min(sent);
                 let takes = rate.target().filter(|_| ms % 250 == 0)? as f64;
-                *place = choice.look(at(ms), Some(takes), *place, &costs)?;
+                *place = choice.look(at(ms), Some(takes), *place, (&costs, 1.0))?;
                 Some(format!("{}p: {:.1} Mbit/s", rungs[*place].0, takes / 1e6))
             }
         }

@@ -155,8 +155,7 @@ function show(name) {
   at("room").hidden = false;
   at("leave").hidden = false;
   at("leave").textContent = sending ? "Stop" : "All streams";
-  at("title").textContent = name;
-  document.title = `${name} · vstream`;
+  call(name);
   at("lines").replaceChildren();
   at("rung").replaceChildren();
   at("why").textContent = "";
@@ -165,6 +164,11 @@ function show(name) {
   at("snapshot").href = `/snapshot?name=${encodeURIComponent(name)}`;
   at("rung-label").hidden = false;
   status("", "connecting");
+}
+
+function call(name) {
+  at("title").textContent = name;
+  document.title = `${name} · vstream`;
 }
 
 /** Back to the hall. */
@@ -232,6 +236,7 @@ function figures(state) {
     select.value = offered.includes(chosen) ? chosen : (offered[1] ?? "auto"); // a video's source is its best rung
   }
   const { streamer, viewers, count } = state;
+  call(state.title ?? state.stream);
   const made = making(state.preparing);
   const plays = !at("seek").hidden;
   const video = plays || made;
@@ -369,7 +374,8 @@ function tick() {
   if ((room || sending) && span) {
     const { count, latency, bytes } = painted;
     charts.fps.add(now, [count / span]);
-    charts.latency.add(now, [count && clock && room ? latency / count : null], clock ? `±${clock.error.toFixed(0)}` : "");
+    const here = count && clock && room ? latency / count : null;
+    charts.latency.add(now, [here], here === null ? "" : `±${clock.error.toFixed(0)}`);
     charts.bitrate.add(now, [(bytes * 8) / span / 1e6]);
     charts.loss.add(now, losses);
   }

@@ -88,15 +88,22 @@ fn fitting(mut hall: Hall) -> Hall {
     hall
 }
 
+/// What there is room for of a title, or of a reason.
+pub fn short(text: &str) -> String {
+    match text.char_indices().nth(TEXT) {
+        Some(_) => text.chars().take(TEXT - 1).chain(['…']).collect(),
+        None => text.to_string(),
+    }
+}
+
 fn video(Entry { name, title, seconds, rungs, state }: Entry) -> Video {
     let preparing = state.preparing();
     let failed = match state {
-        State::Failed(why) => Some(why.chars().take(TEXT).collect()),
+        State::Failed(why) => Some(short(&why)),
         _ => None,
     };
     let rungs = rungs.iter().rev().map(|offer| format!("{}p", offer.height)).collect();
-    let title = title.chars().take(TEXT).collect();
-    Video { name, title, seconds: seconds.unwrap_or_default(), rungs, preparing, failed }
+    Video { name, title: short(&title), seconds: seconds.unwrap_or_default(), rungs, preparing, failed }
 }
 
 impl Hub {

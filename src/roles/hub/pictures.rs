@@ -1,13 +1,16 @@
 //! A stream at each of its rungs, and what each of them costs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::playing::Playing;
-use crate::clock;
+use crate::adapt::least::Least;
+use crate::clock::{self, Time};
 use crate::draft::Draft;
 use crate::fanout::Fanout;
 use crate::frame::Frame;
 use crate::latest::Latest;
+use crate::lock::lock;
 use crate::stats::Board;
 use crate::units;
 use crate::web::sizes::Sizes;
@@ -19,6 +22,17 @@ pub const SOURCE: &str = "source";
 pub const AUTO: &str = "auto";
 /// Bits of a picture grow with its pixels, by less than they do (measured on film at quality 80: 240p to 1080p).
 const GROWTH: f64 = 0.8;
+/// What a scene took is remembered for so long, and for half of it at least: the next one may take as much.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// What rungs take.
+#[derive(Debug, Default)]
+pub struct Costs {
+    /// In bits a second, the cheapest first.
+    pub rungs: Vec<(String, f64)>,
+    /// How many times as much scenes of the last minute did; 1 where this is the busiest.
+    pub busiest: f64,
+}
 
 pub struct Pictures {
     source: Arc<Fanout<Draft>>,
@@ -27,6 +41,8 @@ pub struct Pictures {
     board: Arc<Board>,
     /// Of the hub, by name, the highest first.
     rungs: Vec<String>,
+    /// Bits a second of the source, negative: the least of these is the most that it took.
+    took: Mutex<Least>,
 }
 
 impl Pictures {
@@ -38,7 +54,8 @@ impl Pictures {
         rungs: &[String],
     ) -> Pictures {
         let (source, views, board) = (source.clone(), views.clone(), board.clone());
-        Pictures { source, views, sizes, board, rungs: rungs.to_vec() }
+        let took = Mutex::new(Least::new(REMEMBERED));
+        Pictures { source, views, sizes, board, rungs: rungs.to_vec(), took }
     }
 
     /// What can be chosen now, the source's first: never above its size, once that is known.
@@ -68,18 +85,27 @@ impl Pictures {
         if own.is_some_and(|own| size.1 >= own.1) { None } else { self.sizes.subscribe(size) }
     }
 
-    /// The rungs that may be chosen by themselves and what each costs in bits a second, the cheapest first, by what the
-    /// source and the rung that is watched cost.
-    pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
+    /// Remembers what the source takes now: to be called about once a second.
+    pub fn remember(&self, now: Time) {
+        let (bits, _) = self.source(now);
+        lock(&self.took).add(now, -bits as i64);
+    }
+
+    /// Bits and frames a second of the source.
+    fn source(&self, now: Time) -> (f64, f64) {
+        let lines = self.board.lines(now);
+        let bits = lines.iter().map(|line| line.bitrate as f64).fold(0.0, f64::max);
+        (bits, lines.iter().filter_map(|line| line.fps).fold(0.0, f64::max))
+    }
+
+    /// The rungs that may be chosen by themselves and what each costs, by what the source and the rung that is watched do.
+    pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Costs {
         let own = self.board.whole().size;
         let pixels = |rung: &str| {
             let size = if rung == SOURCE { own } else { size(rung) };
             size.map_or(1.0, |(width, height)| (width * height) as f64)
         };
-        let now = clock::now();
-        let lines = self.board.lines(now);
-        let source = lines.iter().map(|line| line.bitrate as f64).fold(0.0, f64::max);
-        let fps = lines.iter().filter_map(|line| line.fps).fold(0.0, f64::max);
+        let (source, fps) = self.source(clock::now());
         let (from, bits) = match frame_bytes {
             Some(bytes) => (pixels(watched), bytes * 8.0 * fps),
             None => (pixels(SOURCE), source),
@@ -88,7 +114,8 @@ impl Pictures {
             let bits = if rung == SOURCE { source } else { bits * (pixels(&rung) / from).powf(GROWTH) };
             (rung, bits)
         };
-        self.rungs().into_iter().rev().map(cost).collect()
+        let most = lock(&self.took).get().map_or(source, |least| source.max(-least as f64));
+        Costs { rungs: self.rungs().into_iter().rev().map(cost).collect(), busiest: most / source.max(1.0) }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_channel::{Receiver, Sender, bounded};
 
-use super::pictures::{Pictures, SOURCE};
+use super::hall::short;
+use super::pictures::{Costs, Pictures, SOURCE};
 use super::playing::{Playing, height};
 use crate::adapt::Limits;
 use crate::chat::{Chat, Effect};
@@ -15,7 +16,7 @@ use crate::lock::lock;
 use crate::path::Path;
 use crate::roles::Job;
 use crate::roles::calls;
-use crate::roles::library::{Library, Offer};
+use crate::roles::library::{Entry, Library, Offer};
 use crate::roles::upstream::{NoSeat, Upstream};
 use crate::stats::Board;
 use crate::stop::Stop;
@@ -166,7 +167,7 @@ impl Room {
     pub fn rungs(&self) -> Vec<String> {
         match &self.stage {
             Stage::Live(stream) => stream.pictures.rungs(),
-            Stage::Video(_) => self.offers(SOURCE, None).iter().rev().map(|(rung, _)| rung.clone()).collect(),
+            Stage::Video(_) => self.offers(SOURCE, None).rungs.iter().rev().map(|(rung, _)| rung.clone()).collect(),
         }
     }
 
@@ -194,8 +195,8 @@ impl Room {
         }
     }
 
-    /// The rungs that may be chosen by themselves and what each costs in bits a second, the cheapest first.
-    pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
+    /// The rungs that may be chosen by themselves and what each costs.
+    pub fn costs(&self, watched: &str, frame_bytes: Option<f64>) -> Costs {
         match &self.stage {
             Stage::Live(stream) => stream.pictures.costs(watched, frame_bytes),
             Stage::Video(_) => self.offers(watched, frame_bytes),
@@ -204,15 +205,15 @@ impl Room {
 
     /// Rungs of a video, the cheapest first. The one that is watched costs what is sent of it now, where that is less than
     /// all of it: tiles at rest are in its file, but not on the link. That is no promise for the others.
-    fn offers(&self, watched: &str, frame_bytes: Option<f64>) -> Vec<(String, f64)> {
-        let Stage::Video(library) = &self.stage else { return Vec::new() };
+    fn offers(&self, watched: &str, frame_bytes: Option<f64>) -> Costs {
+        let Stage::Video(library) = &self.stage else { return Costs::default() };
         let rungs = library.entry(&self.name).map(|entry| entry.rungs).unwrap_or_default();
         let offer = |offer: &Offer| {
             let name = format!("{}p", offer.height);
             let sent = frame_bytes.filter(|_| name == watched).map_or(1.0, |bytes| bytes / offer.frame_bytes);
             (name, offer.bitrate * sent.min(1.0))
         };
-        rungs.iter().map(offer).collect()
+        Costs { rungs: rungs.iter().map(offer).collect(), busiest: 1.0 }
     }
 
     /// Takes somebody in, by the name that was asked for; `identity` is how one who was put out is known again. Errors: why not.
@@ -290,17 +291,23 @@ impl Room {
         let count = lines.len();
         let viewer = |line: &crate::stats::Line| Figures::of(line.peer.as_deref().unwrap_or_default(), line);
         let viewers = lines.iter().take(LISTED).map(viewer).collect();
-        State { stream: self.name.clone(), streamer, viewers, count, rungs: self.rungs(), preparing: self.preparing() }
+        let video = self.video_entry();
+        // How far it is with what is made of it.
+        let preparing = video.as_ref().and_then(|video| video.state.preparing());
+        let title = video.map(|video| short(&video.title));
+        State { stream: self.name.clone(), title, streamer, viewers, count, rungs: self.rungs(), preparing }
     }
 
-    /// How far a video is with what is made of it.
-    fn preparing(&self) -> Option<f64> {
+    fn video_entry(&self) -> Option<Entry> {
         let Stage::Video(library) = &self.stage else { return None };
-        library.entry(&self.name)?.state.preparing()
+        library.entry(&self.name)
     }
 
-    /// Tells all of it.
+    /// Tells all of it, once a second.
     pub fn tell_figures(&self) {
+        if let Some(stream) = self.stream() {
+            stream.pictures.remember(clock::now());
+        }
         if !lock(&self.state).guests.is_empty() {
             let word = Word::Room(self.figures().into());
             lock(&self.state).carry_out(vec![Effect::All(word)]);

@@ -71,6 +71,7 @@ impl Hall {
             Err(why) => return reply::refusal(StatusCode::NOT_FOUND, &why),
         };
         let Some(stream) = room.stream() else {
+            self.hub.left(&room, false); // nobody has come in
             let why = "a video has no one picture: watch it on the page or by a link";
             return reply::refusal(StatusCode::NOT_FOUND, why);
         };

@@ -41,7 +41,7 @@ const PING: Duration = Duration::from_secs(1);
 
 /// What a page says in text: a picture was shown, or a word.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it is neither a word of the protocol nor of a picture that was shown")]
 pub enum Heard {
     Shown {
         shown: u64,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
 
-use super::pictures::{AUTO, SOURCE};
+use super::pictures::{AUTO, Costs, SOURCE};
 use super::room::Room;
 use crate::adapt::choice::Choice;
 use crate::clock::Time;
@@ -162,11 +162,11 @@ impl Watched {
             choice.rests(); // what is not sent costs nothing, and says nothing
             return None;
         }
-        let costs = self.room.costs(rung, seen.frame_bytes);
+        let Costs { rungs: costs, busiest } = self.room.costs(rung, seen.frame_bytes);
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
         let before = costs.iter().position(|(offered, _)| offered == rung);
         let at = match before {
-            Some(before) => choice.look(now, seen.takes, before, &bits)?,
+            Some(before) => choice.look(now, seen.takes, before, (&bits, busiest))?,
             // A source that has become the lower one, or was not known yet: that is what plays.
             None => costs.len().checked_sub(1)?,
         };

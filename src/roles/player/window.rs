@@ -149,7 +149,8 @@ impl Face {
     }
 
     fn room_name(&self, view: &View) -> String {
-        let named = Some(view.room.stream.clone()).filter(|name| !name.is_empty());
+        let room = &view.room;
+        let named = room.title.clone().or_else(|| Some(room.stream.clone()).filter(|name| !name.is_empty()));
         named.or_else(|| self.session.job.board.whole().stream.clone()).unwrap_or_else(|| "live".to_string())
     }
 

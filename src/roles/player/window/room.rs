@@ -83,7 +83,8 @@ impl Face {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             self.full_screen |= ui.button("Full screen").on_hover_text("f or F11").clicked();
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.label(RichText::new(printable(&self.room_name(view))).strong().size(17.0));
+                let name = RichText::new(printable(&self.room_name(view))).strong().size(17.0);
+                ui.add(Label::new(name).truncate());
                 ui.add(Label::new(style::quiet(by + &size)).truncate());
             });
         });
