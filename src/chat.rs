@@ -34,6 +34,8 @@ struct Guest {
     id: u64,
     name: String,
     streams: bool,
+    /// All are told when it comes and goes: it streams, or has a name of its own.
+    known: bool,
     /// Lines that it may say at once, when that was counted.
     lines: (f64, Time),
 }
@@ -63,8 +65,9 @@ impl Chat {
         let told = format!("{name} {}", if streams { "streams" } else { "is here" });
         let mut effects = vec![Effect::To(id, Word::Entered { user: name.clone() })];
         effects.extend(self.history.iter().map(|said| Effect::To(id, Word::Said(said.clone()))));
-        self.guests.push(Guest { id, name, streams, lines: (BURST, now) });
-        if wanted.is_some() {
+        let known = streams || wanted.is_some();
+        self.guests.push(Guest { id, name, streams, known, lines: (BURST, now) });
+        if known {
             effects.push(Effect::All(Word::Told { text: told }));
         }
         Ok((id, effects))
@@ -73,7 +76,8 @@ impl Chat {
     pub fn leave(&mut self, id: u64) -> Vec<Effect> {
         let Some(at) = self.guests.iter().position(|guest| guest.id == id) else { return Vec::new() };
         let guest = self.guests.remove(at);
-        vec![Effect::All(Word::Told { text: format!("{} has left", guest.name) })]
+        let told = Effect::All(Word::Told { text: format!("{} has left", guest.name) });
+        if guest.known { vec![told] } else { Vec::new() }
     }
 
     pub fn name(&self, id: u64) -> Option<&str> {

@@ -24,13 +24,14 @@ pub async fn call(link: &mut Link, hello: Hello) -> Result<Welcome> {
     let said = async {
         link.tx.send(Message::Hello(hello)).await?;
         match link.rx.recv().await? {
-            Some(Message::Welcome(welcome)) => Ok(welcome),
-            Some(Message::Refuse(refuse)) => bail!(Fault::refused(format!("refused: {}", printable(&refuse.reason)))),
+            Some(Message::Welcome(welcome)) => Ok(Ok(welcome)),
+            Some(Message::Refuse(refuse)) => Ok(Err(format!("refused: {}", printable(&refuse.reason)))),
             Some(_) => bail!("it answered the hello with something else"),
             None => bail!("it closed the connection instead of an answer"),
         }
     };
-    in_time(async { said.await.map_err(fault::bared) }).await
+    let answer = in_time(async { said.await.map_err(fault::bared) }).await?;
+    answer.map_err(|refused| Fault::refused(refused).into())
 }
 
 /// Hears a caller's hello. A caller of another version is told so.

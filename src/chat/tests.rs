@@ -59,6 +59,10 @@ fn names_are_ones_own_and_can_be_read() {
     assert!(chat.enter(Some(&"ß".repeat(32)), false, at(0)).is_ok());
     let (guest, told) = chat.enter(None, false, at(0)).unwrap();
     assert_eq!((chat.name(guest), told.len()), (Some("guest 1"), 1));
+    assert!(chat.leave(guest).is_empty());
+    let (streamer, told) = chat.enter(None, true, at(0)).unwrap();
+    assert_eq!(shown(&told)[1..], ["*< streamer 1 streams"]);
+    assert_eq!(shown(&chat.leave(streamer)), ["*< streamer 1 has left"]);
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Hub {
         let rooms = self.rooms();
         let of = |room: &std::sync::Arc<super::Room>| {
             let viewers = room.board.viewer_lines(now);
-            let mut lines = room.board.lines(now);
+            let mut lines = room.stream().map_or(Vec::new(), |_| room.board.lines(now)); // nobody sends a video
             lines.iter_mut().for_each(|line| line.viewers = Some(viewers.len()));
             lines.extend(viewers);
             lines
