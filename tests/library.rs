@@ -251,6 +251,11 @@ fn what_is_no_film_says_why_and_the_others_are_made() {
     let library = open(dir.path());
     let mut playback = library.play("a").unwrap();
     assert!(next(&mut playback).is_none() && playback.trouble().is_some());
+
+    // Lists find out by themselves.
+    let library = open(dir.path());
+    until(&library, |state| matches!(state, State::Failed(_)));
+    assert!(library.play("a").err().unwrap().to_string().contains("cannot be played"));
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl Library {
         while let Some(video) = next() {
             if reach == Reach::Length {
                 make::ask_length(&video, &self.0.stop);
-            } else {
+            } else if !matches!(video.state(), State::Failed(_)) {
                 make::make(&video, reach, &self.0.stop);
                 self.want(&video); // the others, after the lowest
             }

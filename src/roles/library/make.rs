@@ -32,10 +32,17 @@ pub enum Reach {
     All,
 }
 
-/// Asks the file of a video how long it is. What is wrong with it is told when its rungs are made.
+/// Asks the file of a video how long it is. One that cannot be opened at all need not be tried for that: lists say so at once.
 pub fn ask_length(video: &Video, stop: &Stop) {
     let Some(source) = video.listed.sources.first() else { return };
-    let Ok(film) = open(source, None, stop) else { return };
+    let film = match open(source, None, stop) {
+        Ok(film) => film,
+        Err(_) if stop.said() || video.listed.sources.len() > 1 => return,
+        Err(error) => {
+            log::debug!("{}: {}", video.listed.name, fault::line(&error)); // it may be on its way here still
+            return video.settle(failed(video, &error));
+        }
+    };
     let about = film.about();
     let seconds = about.length.zip(about.rate).map(|(frames, rate)| frames as f64 / rate);
     if let Some(Ok(length)) = seconds.map(Duration::try_from_secs_f64) {
@@ -49,14 +56,17 @@ pub fn make(video: &Video, reach: Reach, stop: &Stop) {
         Ok(state) => state,
         Err(_) if stop.said() => State::Waiting, // it was told to stop while it opened
         Err(error) => {
-            let why = fault::line(&error);
-            log::warn!("{}: {why}", video.listed.name);
-            // Guests are told what it is, and not where it stands.
-            let folders = video.listed.sources.iter().filter_map(|source| source.path.parent());
-            let folders = folders.map(|folder| format!("{}/", folder.display())).filter(|folder| folder.len() > 1);
-            State::Failed(folders.fold(why, |why, folder| why.replace(&folder, "")))
+            log::warn!("{}: {}", video.listed.name, fault::line(&error));
+            failed(video, &error)
         }
     });
+}
+
+/// Guests are told what it is, and not where it stands.
+fn failed(video: &Video, error: &Error) -> State {
+    let folders = video.listed.sources.iter().filter_map(|source| source.path.parent());
+    let folders = folders.map(|folder| format!("{}/", folder.display())).filter(|folder| folder.len() > 1);
+    State::Failed(folders.fold(fault::line(error), |why, folder| why.replace(&folder, "")))
 }
 
 fn attempt(video: &Video, reach: Reach, stop: &Stop) -> Result<State> {
