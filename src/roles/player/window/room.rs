@@ -17,6 +17,8 @@ const SIDE: f32 = 340.0;
 const WIDE: f32 = 760.0;
 const HIGH: f32 = 400.0;
 const LOW: f32 = 300.0;
+/// What a word takes at least.
+const WORD: f32 = 60.0;
 /// Seconds that an arrow moves.
 const STEP: f64 = 5.0;
 /// What is left to be seen of a video after a jump to its end.
@@ -85,7 +87,9 @@ impl Face {
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 let name = RichText::new(printable(&self.room_name(view))).strong().size(17.0);
                 ui.add(Label::new(name).truncate());
-                ui.add(Label::new(style::quiet(by + &size)).truncate());
+                if ui.available_width() >= WORD {
+                    ui.add(Label::new(style::quiet(by + &size)).truncate());
+                }
             });
         });
     }
