@@ -10,6 +10,8 @@ use std::process::Command;
 use common::{Vstream, have, output, prometheus, vstream};
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Message, WebSocket};
 
@@ -288,6 +290,35 @@ fn a_page_whose_network_takes_more_gets_more() {
 }
 
 #[test]
+fn what_a_page_has_not_finished_saying_is_bounded() {
+    let (_hub, _send, at) = hub(&[]);
+    let part = |of| Message::Frame(Frame::message(vec![b'x'; 3000], OpCode::Data(of), false));
+    for (query, told) in [("", false), ("name=talk&user=anna", true)] {
+        let mut page = page(&at, query);
+        page.send(part(Data::Text)).unwrap();
+        page.send(part(Data::Continue)).unwrap();
+        if told {
+            let refused = word(&mut page, |word| word["type"] == "refused");
+            assert_eq!(refused["reason"], "message too long: 6000 > 4096");
+        }
+        closed(page);
+    }
+}
+
+#[test]
+fn who_only_looks_what_there_is_has_a_place_too() {
+    let (_hub, _send, at) = hub(&["--viewers-per-address", "1"]);
+    let mut first = page(&at, "");
+    word(&mut first, |word| word["type"] == "hall");
+    let refused = word(&mut page(&at, ""), |word| word["type"] == "refused");
+    assert!(refused["reason"].as_str().unwrap().contains("no more may"), "{refused}");
+    word(&mut page(&at, "name=talk"), |word| word["type"] == "room"); // to watch is another thing
+    first.close(None).unwrap();
+    closed(first);
+    word(&mut page(&at, ""), |word| word["type"] == "hall");
+}
+
+#[test]
 fn pages_that_mean_no_good_hurt_nobody() {
     let (mut hub, _send, at) = hub(&[]);
     let mut good = page(&at, "name=talk&user=good");
@@ -304,7 +335,7 @@ fn pages_that_mean_no_good_hurt_nobody() {
         let mut bad = page(&at, query);
         _ = bad.send(said); // the hub may close before all of it went
         closed(bad);
-        hub.says("(browser) is gone");
+        hub.says("browser) is gone");
     }
     // Refusals say why: names, streams, places.
     for (query, why) in [

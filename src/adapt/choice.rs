@@ -11,8 +11,9 @@ const DOWN: Duration = Duration::from_millis(700);
 const UP: Duration = Duration::from_millis(3500);
 /// At most once a minute back and forth.
 const UP_MOST: Duration = Duration::from_secs(60);
-/// A rung that lasts for less was a mistake.
-const MISTAKE: Duration = Duration::from_secs(20);
+/// A rung that lasts for less was a mistake; one that lasts longer than the first of these only where the one before would have
+/// been right: else the network has become another.
+const MISTAKE: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(20)];
 /// A higher rung must fit with so much to spare: rates of what is not sent yet are estimates.
 const SPARE: f64 = 1.3;
 /// Nor is one taken that costs more times as much as this one, as small frames show little of a network; its own frames, after
@@ -22,8 +23,8 @@ const CLIMB: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Choice {
-    /// When it was chosen, and whether it was up from a lower one.
-    since: Option<(Time, bool)>,
+    /// When it was chosen, and up from which one.
+    since: Option<(Time, Option<usize>)>,
     /// Since when the network takes less than this rung, or a higher one.
     low: Option<Time>,
     high: Option<Time>,
@@ -54,9 +55,13 @@ impl Choice {
         self.climbs &= above;
         let lasts = |since: Option<Time>, long: Duration| since.is_some_and(|since| now.since(since) >= long);
         if lasts(self.low, DOWN) {
-            let mistake = self.since.is_some_and(|(since, up)| up && now.since(since) < MISTAKE);
+            let mistake = self.since.is_some_and(|(since, from)| {
+                let fitted = from.and_then(|from| costs.get(from)).map(|cost| *cost <= takes);
+                let [short, long] = MISTAKE.map(|mistake| now.since(since) < mistake);
+                fitted.is_some_and(|fitted| short || long && fitted)
+            });
             self.up = if mistake { (self.up * 4).min(UP_MOST) } else { self.up };
-            return Some(self.go(now, fits(1.0), false));
+            return Some(self.go(now, fits(1.0), None));
         }
         let up = if self.climbs { CLIMB } else { self.up };
         if !lasts(self.high, up) {
@@ -65,7 +70,7 @@ impl Choice {
         let bound = costs.get(at)? * AT_ONCE;
         let to = costs.iter().rposition(|cost| *cost <= bound).unwrap_or(at).max(at + 1).min(highest);
         self.climbs = to < highest;
-        Some(self.go(now, to, true))
+        Some(self.go(now, to, Some(at)))
     }
 
     /// Nothing is sent that would show anything.
@@ -73,8 +78,8 @@ impl Choice {
         (self.low, self.high) = (None, None);
     }
 
-    fn go(&mut self, now: Time, at: usize, up: bool) -> usize {
-        (self.since, self.low, self.high) = (Some((now, up)), None, None);
+    fn go(&mut self, now: Time, at: usize, up_from: Option<usize>) -> usize {
+        (self.since, self.low, self.high) = (Some((now, up_from)), None, None);
         at
     }
 }
@@ -140,6 +145,13 @@ mod tests {
         let wrong = |_, at: usize| if at > 1 { 2e6 } else { 20e6 };
         let ups = places(1, 120, wrong).iter().filter(|(_, at)| *at > 1).count();
         assert!((2..=4).contains(&ups), "{ups}");
+    }
+
+    #[test]
+    fn a_network_that_falls_soon_after_a_step_up_is_no_mistake() {
+        let falls = |t: f64, _| if (10.0..20.0).contains(&t) { 0.3e6 } else { 20e6 };
+        let all = [(3.5, 2), (4.75, 3), (10.75, 0), (23.5, 1), (24.75, 2), (26.0, 3)];
+        assert_eq!(places(1, 60, falls), all);
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct Hub {
     pub job: Arc<Job>,
     rooms: Mutex<BTreeMap<String, Arc<Room>>>,
     places: Places,
+    /// Of those who only look what there is.
+    lookers: Places,
     /// What every viewer's link keeps within.
     pub limits: Arc<Limits>,
     rate_max: Option<u64>,
@@ -126,6 +128,7 @@ pub fn run(args: HubArgs) -> Result<()> {
         job: job.clone(),
         rooms: Mutex::default(),
         places: Places::new(args.limits.clone()),
+        lookers: Places::new(args.limits.of_lookers()),
         limits: Arc::new(Limits::new(args.rate_max, true)),
         rate_max: args.rate_max,
         rungs,

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::Error;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use hyper::StatusCode;
@@ -17,11 +18,12 @@ pub use async_tungstenite::tungstenite::Message;
 
 pub type Socket = WebSocketStream<Stream>;
 
-/// A page's picture of 8K takes less; words take far less.
-const MESSAGE_MAX: usize = 16 << 20;
+/// What is read at once, and kept for each socket.
+const READ: usize = 4 << 10;
 
-/// The answer that makes a WebSocket of a request's connection, and what to await for it; or why not.
-pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = Result<Socket>>), Refusal> {
+/// The answer that makes a WebSocket of a request's connection, whose messages have so many bytes at most, and what to await
+/// for it; or why not.
+pub fn upgrade(mut request: Request, most: usize) -> Result<(Response, impl Future<Output = Result<Socket>>), Refusal> {
     let named = |name: HeaderName, wanted: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(',').any(|one| one.trim().eq_ignore_ascii_case(wanted))
@@ -35,14 +37,25 @@ pub fn upgrade(mut request: Request) -> Result<(Response, impl Future<Output = R
     let mut response = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
     response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
     let response = reply::with(reply::with(response, UPGRADE, "websocket"), CONNECTION, "Upgrade");
-    Ok((response, open(on)))
+    Ok((response, open(on, most)))
 }
 
-async fn open(on: OnUpgrade) -> Result<Socket> {
+async fn open(on: OnUpgrade, most: usize) -> Result<Socket> {
     let upgraded = on.await.context("the connection did not become a WebSocket")?;
     let parts = upgraded.downcast::<FuturesIo<Stream>>();
     let Parts { io, read_buf, .. } = parts.map_err(|_| anyhow!("the connection is of another kind"))?;
-    let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
+    let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
+    let config = config.read_buffer_size(if most > READ { config.read_buffer_size } else { READ });
     let (stream, read) = (io.into_inner(), read_buf.to_vec());
     Ok(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await)
+}
+
+/// What is wrong with a socket, said once.
+pub fn plain(error: Error) -> anyhow::Error {
+    match error {
+        Error::Protocol(error) => error.into(),
+        Error::Io(error) => error.into(),
+        Error::Capacity(error) => error.into(),
+        error => anyhow!("{error}"),
+    }
 }

@@ -29,15 +29,17 @@ function status(kind, text) {
 let hall = null;
 
 function look() {
+  let why = "the hub does not answer";
   hall = new WebSocket(address(""));
   hall.onmessage = ({ data }) => {
     const word = JSON.parse(data);
+    if (word.type === "refused") return (why = word.reason);
     if (word.type === "hall") list(word);
     status("good", "connected");
   };
   hall.onclose = () => {
     if (!hall) return;
-    status("bad", "the hub does not answer");
+    status("bad", why);
     setTimeout(() => hall && look(), 1000);
   };
 }

@@ -19,7 +19,7 @@ use crate::message::{Hello, Side};
 use crate::roles::calls;
 use crate::segments::Coded;
 use crate::stats::Peer;
-use crate::web::socket::{Message, Socket};
+use crate::web::socket::{Message, Socket, plain};
 use crate::word::Word;
 
 /// Serves a page that sends pictures until it stops; true, as its stream is over with that.
@@ -28,7 +28,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let hello =
         Hello { instance: fastrand::u64(..), agent: "browser".to_string(), ..calls::hello(Side::Publish, None) };
     let Some(Stream { upstream, .. }) = room.stream() else {
-        refuse(&mut socket, room.no_stream()).await;
+        refuse(&mut socket, visit.peer, room.no_stream()).await;
         return false;
     };
     let may = hub.may_stream(hub.job.key.is_some(), take_over);
@@ -44,7 +44,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let (seat, guest) = match entered {
         Ok(entered) => entered,
         Err(why) => {
-            refuse(&mut socket, why).await;
+            refuse(&mut socket, visit.peer, why).await;
             return false;
         }
     };
@@ -65,7 +65,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     // One whose connection broke may come back; one that was put out has no say in what becomes of the stream.
     let over = ended.is_ok() && !seat.holder.leave.said() && !guest.leave.said();
     room.board.leave(&peer);
-    farewell((&mut tx, &mut rx), &guest.name, ended).await;
+    farewell((&mut tx, &mut rx), (visit.peer, &guest.name), ended).await;
     if over {
         room.end();
     }
@@ -84,7 +84,7 @@ async fn take(
     let epoch = fastrand::u64(..);
     let mut seq = 0;
     while let Some(message) = rx.next().await {
-        match message? {
+        match message.map_err(plain)? {
             Message::Binary(data) => {
                 let number = picture(room, &feeder, peer, (epoch, seq), data).await?;
                 seq += 1;

@@ -1,6 +1,7 @@
 //! What there is to watch, and what all of it takes: for guests that look for something, for `/state` and for the stats.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_channel::bounded;
@@ -9,12 +10,13 @@ use smol::future::or;
 use smol::stream::StreamExt;
 
 use super::Hub;
-use super::socket::text;
+use super::socket::{self, text};
 use crate::clock::Time;
 use crate::endpoint;
 use crate::greet;
 use crate::link::Link;
 use crate::message::{About, Hello, LIST_MAX, Message, Welcome};
+use crate::roles::calls::refuse;
 use crate::roles::library::{Entry, State};
 use crate::stats::Line;
 use crate::web::socket::Socket;
@@ -32,6 +34,10 @@ const TEXT: usize = 120;
 
 /// Tells a guest what there is until it leaves.
 pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
+    let _place = match hub.lookers.take(&link.peer, "") {
+        Ok(place) => place,
+        Err(why) => return refuse(link, why).await,
+    };
     let welcome = Welcome { name: String::new(), agent: greet::agent(), stream: About::default() };
     if link.tx.send(Message::Welcome(welcome)).await.is_err() {
         return;
@@ -68,7 +74,11 @@ pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
 }
 
 /// The same for a page.
-pub async fn show(hub: &Hub, socket: Socket) {
+pub async fn show(hub: &Hub, mut socket: Socket, peer: SocketAddr) {
+    let _place = match hub.lookers.take(&peer.to_string(), "") {
+        Ok(place) => place,
+        Err(why) => return socket::refuse(&mut socket, peer, why).await,
+    };
     let (mut tx, mut rx) = socket.split();
     let telling = async {
         while !hub.job.stop.said() && tx.send(text(&Word::Hall(hub.hall()))).await.is_ok() {

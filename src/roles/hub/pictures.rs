@@ -87,12 +87,12 @@ impl Pictures {
 
     /// Remembers what the source takes now: to be called about once a second.
     pub fn remember(&self, now: Time) {
-        let (bits, _) = self.source(now);
+        let (bits, _) = self.rates(now);
         lock(&self.took).add(now, -bits as i64);
     }
 
     /// Bits and frames a second of the source.
-    fn source(&self, now: Time) -> (f64, f64) {
+    fn rates(&self, now: Time) -> (f64, f64) {
         let lines = self.board.lines(now);
         let bits = lines.iter().map(|line| line.bitrate as f64).fold(0.0, f64::max);
         (bits, lines.iter().filter_map(|line| line.fps).fold(0.0, f64::max))
@@ -105,7 +105,7 @@ impl Pictures {
             let size = if rung == SOURCE { own } else { size(rung) };
             size.map_or(1.0, |(width, height)| (width * height) as f64)
         };
-        let (source, fps) = self.source(clock::now());
+        let (source, fps) = self.rates(clock::now());
         let (from, bits) = match frame_bytes {
             Some(bytes) => (pixels(watched), bytes * 8.0 * fps),
             None => (pixels(SOURCE), source),

@@ -21,6 +21,15 @@ pub struct LimitArgs {
     viewers_per_address: Option<usize>,
 }
 
+/// Who looks what there is takes little: as many as find room in a usual limit of open files, however few may watch.
+const LOOKERS: usize = 500;
+
+impl LimitArgs {
+    pub fn of_lookers(&self) -> LimitArgs {
+        LimitArgs { viewers_max: LOOKERS, viewers_per_stream: None, ..self.clone() }
+    }
+}
+
 pub struct Places {
     most: LimitArgs,
     taken: Arc<Mutex<Taken>>,

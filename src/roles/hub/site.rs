@@ -81,7 +81,10 @@ impl Hall {
         let peer = request.extensions().get::<Peer>().filter(|_| stays).copied();
         match peer.map(|Peer(peer)| self.hub.place(&peer.to_string(), &room)).transpose() {
             Ok(place) => reply::holding(stream.site.handle(request).await, place),
-            Err(why) => reply::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
+            Err(why) => {
+                peer.into_iter().for_each(|Peer(peer)| log::info!("{peer} was refused: {why}"));
+                reply::refusal(StatusCode::SERVICE_UNAVAILABLE, &why)
+            }
         }
     }
 
@@ -117,7 +120,9 @@ impl Hall {
         };
         let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else { return reply::not_found("/ws") };
         let visit = Visit { peer, user: query(&request, "user"), rung: query(&request, "rung") };
-        match upgrade(request) {
+        // Pictures come from those alone who go live.
+        let most = if matches!(wanted, Wanted::Live { .. }) { socket::PICTURE_MAX } else { socket::WORD_MAX };
+        match upgrade(request, most) {
             Ok((response, opened)) => {
                 let hub = self.hub.clone();
                 tasks::spawn(async move {
@@ -136,20 +141,20 @@ impl Hall {
 
 async fn serve(hub: &Arc<Hub>, mut socket: Socket, wanted: Wanted, visit: Visit) {
     match wanted {
-        Wanted::Look => super::hall::show(hub, socket).await,
+        Wanted::Look => super::hall::show(hub, socket, visit.peer).await,
         Wanted::Watch(name) => match hub.find(Some(&name)) {
             Ok(room) => {
                 socket::watch(hub, &room, socket, visit).await;
                 hub.left(&room, false);
             }
-            Err(why) => socket::refuse(&mut socket, why).await,
+            Err(why) => socket::refuse(&mut socket, visit.peer, why).await,
         },
         Wanted::Live { name, take_over } => match hub.room(&name) {
             Ok(room) => {
                 let over = golive::serve(hub, &room, socket, visit, take_over).await;
                 hub.left(&room, over);
             }
-            Err(why) => socket::refuse(&mut socket, why).await,
+            Err(why) => socket::refuse(&mut socket, visit.peer, why).await,
         },
     }
 }

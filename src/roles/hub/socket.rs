@@ -26,7 +26,7 @@ use crate::frame::Frame;
 use crate::lock::lock;
 use crate::stats::Viewer;
 use crate::until::until;
-use crate::web::socket::{Message, Socket};
+use crate::web::socket::{Message, Socket, plain};
 use crate::web::stream::Stream;
 use crate::web::views::jpeg;
 use crate::word::Word;
@@ -34,8 +34,9 @@ use crate::word::Word;
 pub type Tx = WebSocketSender<Stream>;
 pub type Rx = WebSocketReceiver<Stream>;
 
-/// A line of chat is shorter.
-const WORD_MAX: usize = 4096;
+/// Bytes of what a page may say: a line of chat is shorter. And of its pictures: one of 8K takes less.
+pub const WORD_MAX: usize = 4096;
+pub const PICTURE_MAX: usize = 16 << 20;
 /// As links do.
 const PING: Duration = Duration::from_secs(1);
 
@@ -91,7 +92,7 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     });
     let (_place, watched, playing, guest) = match entered {
         Ok(entered) => entered,
-        Err(why) => return refuse(&mut socket, why).await,
+        Err(why) => return refuse(&mut socket, visit.peer, why).await,
     };
     log::info!("{} watches {} as {} (browser)", visit.peer, room.name, guest.name);
     watched.word().into_iter().for_each(|word| guest.tell(word));
@@ -100,11 +101,12 @@ pub async fn watch(hub: &Hub, room: &Arc<Room>, mut socket: Socket, visit: Visit
     let page = Page { room, guest, watched, viewer, flight, landed };
     let (mut tx, mut rx) = socket.split();
     let ended = or(page.listen(&mut rx), page.show(hub, playing, &mut tx)).await;
-    farewell((&mut tx, &mut rx), &page.guest.name, ended).await;
+    farewell((&mut tx, &mut rx), (visit.peer, &page.guest.name), ended).await;
 }
 
 /// Tells a page why it is not served.
-pub async fn refuse(socket: &mut Socket, why: String) {
+pub async fn refuse(socket: &mut Socket, peer: SocketAddr, why: String) {
+    log::info!("{peer} (browser) was refused: {why}");
     _ = socket.send(refused(&why)).await; // it may be gone already
     _ = socket.close(None).await;
 }
@@ -115,11 +117,11 @@ fn refused(why: &str) -> Message {
 
 /// Says good bye, if there is somebody to hear it, and why, and takes what the page still says: with that unread the connection
 /// would break off, and the page take it for a hub that died.
-pub async fn farewell((tx, rx): (&mut Tx, &mut Rx), name: &str, ended: Result<()>) {
+pub async fn farewell((tx, rx): (&mut Tx, &mut Rx), (peer, name): (SocketAddr, &str), ended: Result<()>) {
     let why = ended.err().map(|error| fault::line(&error));
     match &why {
-        None => log::info!("{name} (browser) has gone"),
-        Some(why) => log::info!("{name} (browser) is gone: {why}"),
+        None => log::info!("{peer} ({name}, browser) has gone"),
+        Some(why) => log::info!("{peer} ({name}, browser) is gone: {why}"),
     }
     let closing = async {
         if let Some(why) = why {
@@ -152,7 +154,7 @@ impl Page<'_> {
         let (mut due, mut placed) = (pinged, pinged);
         let mut wish = self.watched.wish();
         playing.play(&wish.rung, wish.paused, None);
-        self.look(looked);
+        self.look(hub, looked);
         loop {
             let mut ended = false;
             loop {
@@ -196,7 +198,7 @@ impl Page<'_> {
                     }
                     Next::Look => {
                         looked = clock::now();
-                        self.look(looked);
+                        self.look(hub, looked);
                     }
                     Next::Other => break,
                     Next::Gone => {
@@ -241,10 +243,10 @@ impl Page<'_> {
         until(&self.landed, || lock(&self.flight).is_free().then_some(())).await
     }
 
-    fn look(&self, now: Time) {
+    fn look(&self, hub: &Hub, now: Time) {
         let seen = {
             let flight = lock(&self.flight);
-            Seen { takes: flight.takes(now), frame_bytes: flight.bytes() }
+            Seen { takes: flight.takes(now), most: hub.limits.rate_max(), frame_bytes: flight.bytes() }
         };
         if let Some(word) = self.watched.look(now, seen) {
             self.guest.tell(word);
@@ -254,7 +256,7 @@ impl Page<'_> {
 
     async fn listen(&self, rx: &mut Rx) -> Result<()> {
         while let Some(message) = rx.next().await {
-            match message? {
+            match message.map_err(plain)? {
                 Message::Text(said) => match heard(&said)? {
                     Heard::Shown { shown, ms } => self.shown(shown, ms),
                     Heard::Word(word) => hear(&self.guest, &self.watched, word),

@@ -64,7 +64,7 @@ pub async fn serve(hub: &Hub, room: &Arc<Room>, mut link: Link, hello: Hello) {
     let mut feed = Feed { frames, held, every: false, limits, over, path, talk };
     let name = link.peer.clone();
     let sending = publish(link, &mut feed, &viewer.peer, &guest.leave);
-    let besides = or(listen(&guest, &watched, &words), follow(&guest, &watched, &viewer.peer));
+    let besides = or(listen(&guest, &watched, &words), follow(hub, &guest, &watched, &viewer.peer));
     match or(sending, besides).await {
         Ok(End::Left(reason)) => log::info!("{name} ({}) left: {reason}", guest.name),
         Ok(End::Over | End::Stopped) => log::info!("{name} ({}) has gone", guest.name),
@@ -202,17 +202,18 @@ pub fn hear(guest: &Guest, watched: &Watched, word: Word) {
 }
 
 /// Chooses the rung for a viewer that leaves it to the hub.
-async fn follow<T>(guest: &Guest, watched: &Watched, peer: &Peer) -> T {
+async fn follow<T>(hub: &Hub, guest: &Guest, watched: &Watched, peer: &Peer) -> T {
     let mut alarm = Alarm::default();
     loop {
         peer.link().rung = watched.plays();
         // Each at times of its own: a crowd that looked together would hold up its pictures.
         let wait = if watched.is_auto() { LOOK } else { 4 * LOOK };
         alarm.until(Some(clock::now() + wait)).await;
+        let most = hub.limits.rate_max();
         let seen = {
             let link = peer.link();
             let takes = link.rate.target().map(|bits| bits as f64);
-            Seen { takes, frame_bytes: link.rate.load(clock::now()).map(|load| load.frame_bytes) }
+            Seen { takes, most, frame_bytes: link.rate.load(clock::now()).map(|load| load.frame_bytes) }
         };
         if let Some(word) = watched.look(clock::now(), seen) {
             guest.tell(word);

@@ -40,8 +40,9 @@ pub struct Wish {
 /// What a viewer's network shows of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// Bits a second that it takes.
+    /// Bits a second that it takes, and that the hub gives each viewer at most.
     pub takes: Option<f64>,
+    pub most: Option<u64>,
     /// Of the rung that is watched.
     pub frame_bytes: Option<f64>,
 }
@@ -61,6 +62,25 @@ impl State {
 
     fn word(&self, why: String) -> Option<Word> {
         Some(Word::Rung { rung: self.plays()?, auto: self.choice.is_some(), why })
+    }
+}
+
+impl Seen {
+    fn bits(&self) -> Option<f64> {
+        let most = self.most.map(|most| most as f64);
+        self.takes.map(|takes| most.map_or(takes, |most| takes.min(most)))
+    }
+
+    /// Why another rung than one that costs so much suits it, or just that one does, in bits a second.
+    fn why(&self, rung: &str, cost: f64) -> String {
+        const FAR: f64 = 10.0;
+        let (takes, cost) = (self.takes.unwrap_or_default(), cost / 1e6);
+        match self.most.map(|most| most as f64).filter(|most| *most < takes) {
+            Some(most) => format!("the hub gives each {:.1} Mbit/s at most, {rung} needs about {cost:.1}", most / 1e6),
+            // How much more is a guess.
+            None if takes > FAR * cost * 1e6 => format!("the network takes far more than {rung} needs"),
+            None => format!("the network takes {:.1} Mbit/s, {rung} needs about {cost:.1}", takes / 1e6),
+        }
     }
 }
 
@@ -166,19 +186,15 @@ impl Watched {
         let bits: Vec<f64> = costs.iter().map(|(_, bits)| *bits).collect();
         let before = costs.iter().position(|(offered, _)| offered == rung);
         let at = match before {
-            Some(before) => choice.look(now, seen.takes, before, (&bits, busiest))?,
+            Some(before) => choice.look(now, seen.bits(), before, (&bits, busiest))?,
             // A source that has become the lower one, or was not known yet: that is what plays.
             None => costs.len().checked_sub(1)?,
         };
         let (next, cost) = costs.get(at).filter(|(next, _)| next != rung)?;
-        let takes = seen.takes.unwrap_or_default() / 1e6;
         let why = match before {
             None => lacking(&self.room, rung, next),
-            Some(before) if at < before => {
-                let needs = bits.get(before).copied().unwrap_or_default() / 1e6;
-                format!("the network only takes {takes:.1} Mbit/s, {told} needs about {needs:.1}")
-            }
-            Some(_) => format!("the network takes {takes:.1} Mbit/s, {next} needs about {:.1}", cost / 1e6),
+            Some(before) if at < before => seen.why(told, bits.get(before).copied().unwrap_or_default()),
+            Some(_) => seen.why(next, *cost),
         };
         (*rung, *told) = (next.clone(), next.clone());
         Some(why)
