@@ -96,7 +96,7 @@ fn a_page_goes_live_and_another_sees_it() {
     streamer.eval("document.getElementById('leave').click()");
     recv.says("is over");
     recv.end().ended_with(0);
-    hub.says("cleo (browser) has gone");
+    hub.says("(cleo, browser) has gone");
 }
 
 #[test]
