@@ -11,8 +11,9 @@ use crate::word::{Said, Word};
 /// Characters of a name, and of a line that is said.
 const NAME: usize = 32;
 pub const LINE: usize = 500;
-/// Lines at once; then one for each `REFILL`.
+/// Lines at once of a guest, and of all who come and go; then one for each `REFILL`.
 const BURST: f64 = 5.0;
+const COMINGS: f64 = 10.0;
 const REFILL: Duration = Duration::from_secs(1);
 /// Names that are muted at most; beyond them the first is forgotten.
 const MUTED: usize = 1000;
@@ -25,6 +26,7 @@ pub struct Chat {
     history: VecDeque<Said>,
     keep: usize,
     entered: u64,
+    comings: Lines,
     /// Who may say nothing, by name, the last first: who leaves and comes back has not got the word again.
     muted: VecDeque<String>,
 }
@@ -36,9 +38,14 @@ struct Guest {
     streams: bool,
     /// All are told when it comes and goes: it streams, or has a name of its own.
     known: bool,
-    /// Lines that it may say at once, when that was counted.
-    lines: (f64, Time),
+    lines: Lines,
+    /// It was told that it is too fast.
+    hushed: bool,
 }
+
+/// Lines that there may be at once, when that was counted.
+#[derive(Debug)]
+struct Lines(f64, Time);
 
 /// What comes of a word.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +58,8 @@ pub enum Effect {
 
 impl Chat {
     pub fn new(keep: usize) -> Chat {
-        Chat { guests: Vec::new(), history: VecDeque::new(), keep, entered: 0, muted: VecDeque::new() }
+        let (guests, history, muted) = Default::default();
+        Chat { guests, history, keep, entered: 0, comings: Lines(COMINGS, Time::default()), muted }
     }
 
     /// Takes somebody in, under the name that was asked for or one of the hub's; its number. Errors: why not.
@@ -66,18 +74,18 @@ impl Chat {
         let mut effects = vec![Effect::To(id, Word::Entered { user: name.clone() })];
         effects.extend(self.history.iter().map(|said| Effect::To(id, Word::Said(said.clone()))));
         let known = streams || wanted.is_some();
-        self.guests.push(Guest { id, name, streams, known, lines: (BURST, now) });
-        if known {
+        self.guests.push(Guest { id, name, streams, known, lines: Lines(BURST, now), hushed: false });
+        if known && self.comings.another(now, COMINGS) {
             effects.push(Effect::All(Word::Told { text: told }));
         }
         Ok((id, effects))
     }
 
-    pub fn leave(&mut self, id: u64) -> Vec<Effect> {
+    pub fn leave(&mut self, id: u64, now: Time) -> Vec<Effect> {
         let Some(at) = self.guests.iter().position(|guest| guest.id == id) else { return Vec::new() };
         let guest = self.guests.remove(at);
         let told = Effect::All(Word::Told { text: format!("{} has left", guest.name) });
-        if guest.known { vec![told] } else { Vec::new() }
+        if guest.known && self.comings.another(now, COMINGS) { vec![told] } else { Vec::new() }
     }
 
     pub fn name(&self, id: u64) -> Option<&str> {
@@ -92,8 +100,10 @@ impl Chat {
         if text.is_empty() {
             return Vec::new();
         }
-        if !guest.may(now) {
-            return told(format!("not so fast: {BURST} lines at once, then one a second"));
+        let hushed = std::mem::replace(&mut guest.hushed, !guest.lines.another(now, BURST));
+        if guest.hushed {
+            let text = format!("not so fast: {BURST} lines at once, then one a second");
+            return if hushed { Vec::new() } else { told(text) };
         }
         let long = text.chars().count();
         if long > LINE {
@@ -208,13 +218,13 @@ impl Chat {
     }
 }
 
-impl Guest {
-    /// Whether it may say one more line now.
-    fn may(&mut self, now: Time) -> bool {
-        let (lines, since) = self.lines;
-        let lines = (lines + now.since(since).div_duration_f64(REFILL)).min(BURST);
-        let may = lines >= 1.0;
-        self.lines = (if may { lines - 1.0 } else { lines }, now);
+impl Lines {
+    /// Whether there may be one more now, where so many may be at once.
+    fn another(&mut self, now: Time, most: f64) -> bool {
+        let Lines(left, since) = *self;
+        let left = (left + now.since(since).div_duration_f64(REFILL)).min(most);
+        let may = left >= 1.0;
+        *self = Lines(if may { left - 1.0 } else { left }, now);
         may
     }
 }

@@ -38,8 +38,8 @@ fn a_line_goes_to_all_and_late_comers_get_what_was_said() {
     let said = ["2< bob: 2", "2< bob: 3", "2< bob: 4"];
     assert_eq!(shown(&told)[1..4], said);
     assert_eq!((id, &*shown(&told)[4]), (2, "*< cleo is here"));
-    assert_eq!(shown(&chat.leave(id)), ["*< cleo has left"]);
-    assert!(chat.leave(id).is_empty() && chat.say(id, "x", at(0), 0).is_empty());
+    assert_eq!(shown(&chat.leave(id, at(9000))), ["*< cleo has left"]);
+    assert!(chat.leave(id, at(9000)).is_empty() && chat.say(id, "x", at(0), 0).is_empty());
 }
 
 #[test]
@@ -59,10 +59,10 @@ fn names_are_ones_own_and_can_be_read() {
     assert!(chat.enter(Some(&"ß".repeat(32)), false, at(0)).is_ok());
     let (guest, told) = chat.enter(None, false, at(0)).unwrap();
     assert_eq!((chat.name(guest), told.len()), (Some("guest 1"), 1));
-    assert!(chat.leave(guest).is_empty());
+    assert!(chat.leave(guest, at(9000)).is_empty());
     let (streamer, told) = chat.enter(None, true, at(0)).unwrap();
     assert_eq!(shown(&told)[1..], ["*< streamer 1 streams"]);
-    assert_eq!(shown(&chat.leave(streamer)), ["*< streamer 1 has left"]);
+    assert_eq!(shown(&chat.leave(streamer, at(9000))), ["*< streamer 1 has left"]);
 }
 
 #[test]
@@ -80,9 +80,22 @@ fn messages_reach_one_alone_also_where_names_have_spaces() {
 #[test]
 fn who_talks_too_fast_is_told_so() {
     let (mut chat, ids) = room(&["anna"]);
-    let answers: Vec<_> = (0..7).map(|i| shown(&chat.say(ids[0], "x", at(i), 0))[0].contains("not so fast")).collect();
-    assert_eq!(answers, [false, false, false, false, false, true, true]);
+    let answers: Vec<_> = (0..8).flat_map(|i| shown(&chat.say(ids[0], "x", at(i), 0))).collect();
+    assert_eq!(answers[..5], ["*< anna: x"; 5]);
+    assert_eq!(answers[5..], ["0< not so fast: 5 lines at once, then one a second"]); // once
     assert_eq!(shown(&chat.say(ids[0], "x", at(1100), 0)), ["*< anna: x"]);
+}
+
+#[test]
+fn who_comes_and_goes_without_end_is_not_told_without_end() {
+    let (mut chat, _) = room(&[]);
+    let mut told = 0;
+    for i in 0..40 {
+        let (id, effects) = chat.enter(Some("anna"), false, at(10 * i)).unwrap();
+        told += effects.len() - 1 + chat.leave(id, at(10 * i)).len();
+    }
+    assert_eq!(told, 10);
+    assert_eq!(chat.enter(Some("bob"), false, at(2000)).unwrap().1.len(), 2);
 }
 
 #[test]
@@ -93,10 +106,10 @@ fn the_streamer_keeps_order_and_nobody_else() {
     assert!(shown(&chat.say(ids[1], "hey", at(0), 0))[0].contains("muted you"));
     assert!(shown(&chat.say(ids[1], "/msg cleo hey", at(0), 0))[0].contains("muted you"));
     // Nor when he comes back.
-    chat.leave(ids[1]);
+    chat.leave(ids[1], at(9000));
     let again = chat.enter(Some("Bob"), false, at(0)).unwrap().0;
     assert!(shown(&chat.say(again, "hey", at(0), 0))[0].contains("muted you"));
-    chat.leave(again);
+    chat.leave(again, at(9000));
     let (back, _) = chat.enter(Some("bob"), false, at(0)).unwrap();
     chat.say(ids[0], "/unmute bob", at(0), 0);
     assert_eq!(shown(&chat.say(back, "hey", at(0), 0)), ["*< bob: hey"]);

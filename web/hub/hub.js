@@ -58,12 +58,13 @@ const clockTime = (seconds) => {
 };
 
 function state({ failed, preparing, rungs, seconds }) {
-  const besides = failed ?? making(preparing) ?? (rungs.length ? null : "made ready when first watched");
+  const besides = failed ?? making(preparing, rungs.length > 0) ?? (rungs.length ? null : "made ready when first watched");
   return [seconds && clockTime(seconds), besides].filter(Boolean).join(" · ");
 }
 
-/** How far a video is that can be watched only then. */
-const making = (share) => (share == null ? null : `being made ready: ${Math.round(100 * share)} %`);
+/** How far a video is that can be watched only then, or at more rungs. */
+const making = (share, plays) =>
+  share == null ? null : `${plays ? "more rungs are being made" : "being made ready"}: ${Math.round(100 * share)} %`;
 
 /** Cards are kept while what they show stays, so that pictures do not flicker and the focus stays. */
 function cards(where, items, of) {
@@ -239,8 +240,8 @@ function figures(state) {
   }
   const { streamer, viewers, count } = state;
   call(state.title ?? state.stream);
-  const made = making(state.preparing);
   const plays = !at("seek").hidden;
+  const made = making(state.preparing, plays);
   const video = plays || made;
   if (made && !plays) room?.notice(made);
   const parts = [streamer ? `by ${streamer.name}` : video ? made : "nobody streams now"];

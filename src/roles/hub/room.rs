@@ -16,7 +16,7 @@ use crate::lock::lock;
 use crate::path::Path;
 use crate::roles::Job;
 use crate::roles::calls;
-use crate::roles::library::{Entry, Library, Offer};
+use crate::roles::library::{Entry, Library, Offer, State as VideoState};
 use crate::roles::upstream::{NoSeat, Upstream};
 use crate::stats::Board;
 use crate::stop::Stop;
@@ -298,6 +298,11 @@ impl Room {
         State { stream: self.name.clone(), title, streamer, viewers, count, rungs: self.rungs(), preparing }
     }
 
+    /// Whether it is a video of which more rungs may be made.
+    pub fn grows(&self) -> bool {
+        self.video_entry().is_some_and(|video| !matches!(video.state, VideoState::Ready | VideoState::Failed(_)))
+    }
+
     fn video_entry(&self) -> Option<Entry> {
         let Stage::Video(library) = &self.stage else { return None };
         library.entry(&self.name)
@@ -350,7 +355,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let mut state = lock(&self.room.state);
         state.guests.retain(|guest| guest.id != self.id);
-        let effects = state.chat.leave(self.id);
+        let effects = state.chat.leave(self.id, clock::now());
         state.carry_out(effects);
     }
 }

@@ -90,6 +90,7 @@ fn lacking(room: &Room, wanted: &str, plays: &str) -> String {
     match there {
         true => String::new(),
         false if plays == SOURCE => format!("the source is no larger than {wanted}"),
+        false if room.grows() => format!("there is no {wanted} of it yet"),
         false => format!("there is no {wanted} of it"),
     }
 }

@@ -316,9 +316,12 @@ impl Session {
             Word::Room(room) => {
                 self.job.board.whole().viewers = Some(room.count);
                 let tenth = |share: f64| (share * 10.0) as u32;
-                let before = lock(&self.view).room.preparing;
+                let (before, plays) = {
+                    let view = lock(&self.view);
+                    (view.room.preparing, view.at.is_some())
+                };
                 if let Some(share) = room.preparing.filter(|share| before.map(tenth) != Some(tenth(*share))) {
-                    log::info!("{}", making(share));
+                    log::info!("{}", making(share, plays));
                 }
             }
             Word::At(at) if at.is_over() && !self.attended => {

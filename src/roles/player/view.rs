@@ -119,9 +119,10 @@ impl View {
     }
 }
 
-/// How far a video is that can be watched only then.
-pub fn making(share: f64) -> String {
-    format!("being made ready, {:.0} %", share * 100.0)
+/// How far a video is that can be watched only then, or at more rungs.
+pub fn making(share: f64, plays: bool) -> String {
+    let what = if plays { "more rungs are being made" } else { "being made ready" };
+    format!("{what}, {:.0} %", share * 100.0)
 }
 
 /// A line of chat without control characters; `printable` would cut it.

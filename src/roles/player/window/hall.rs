@@ -104,7 +104,7 @@ fn length(video: &Video) -> String {
     let besides = match (&video.failed, video.preparing) {
         (Some(why), _) if video.rungs.is_empty() => Some(format!("cannot be watched: {}", printable(why))),
         (Some(why), _) => Some(printable(why)),
-        (None, Some(share)) => Some(making(share)),
+        (None, Some(share)) => Some(making(share, !video.rungs.is_empty())),
         (None, None) => video.rungs.is_empty().then(|| "made ready when it is first watched".to_string()),
     };
     let long = (video.seconds > 0.0).then(|| clock(video.seconds));

@@ -74,7 +74,7 @@ impl Face {
             (Place::Streaming, ..) => "you stream".to_string(),
             (_, Some(guest), _) => format!("by {}", printable(&guest.name)),
             (_, None, at) => match view.room.preparing {
-                Some(share) => format!("from the library · {}", making(share)),
+                Some(share) => format!("from the library · {}", making(share, at.is_some())),
                 None if at.is_some() => "from the library".to_string(),
                 None if view.room.stream.is_empty() => String::new(), // the hub has not told yet
                 None => "waiting for somebody to stream".to_string(),
@@ -153,7 +153,7 @@ impl Face {
         let stage = CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
             let area = ui.max_rect();
             if !view.picture {
-                let making = view.room.preparing.map(making);
+                let making = view.room.preparing.map(|share| making(share, false));
                 let text = view.notice.as_deref().or(making.as_deref()).unwrap_or("waiting for the first picture");
                 ui.centered_and_justified(|ui| ui.label(style::quiet(text)));
             }
