@@ -14,6 +14,18 @@ use crate::message::{Hello, Message, NoHello, Refuse, Welcome};
 /// Time for a greeting: several round trips to the far side of the earth.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The far side said nothing for so long.
+#[derive(Debug)]
+pub struct Silent;
+
+impl std::fmt::Display for Silent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no greeting within {} s", PATIENCE.as_secs())
+    }
+}
+
+impl std::error::Error for Silent {}
+
 /// This program and its version, as greetings carry it.
 pub fn agent() -> String {
     concat!("vstream/", env!("CARGO_PKG_VERSION")).to_string()
@@ -64,7 +76,7 @@ pub async fn refuse(link: &mut Link, reason: String) -> Result<()> {
 async fn in_time<T>(act: impl Future<Output = Result<T>>) -> Result<T> {
     let late = async {
         Timer::after(PATIENCE).await;
-        bail!("no greeting within {} s", PATIENCE.as_secs())
+        bail!(Silent)
     };
     or(act, late).await.context("the greeting failed")
 }

@@ -186,7 +186,9 @@ impl Board {
     /// One line for each viewer, as `lines` for peers.
     pub fn viewer_lines(&self, now: Time) -> Vec<Line> {
         let viewers = lock(&self.viewers).clone();
-        viewers.iter().map(|viewer| with_peer(Line { role: self.role, ..Line::default() }, viewer, now)).collect()
+        let stream = self.whole().stream.clone();
+        let base = || Line { role: self.role, stream: stream.clone(), ..Line::default() };
+        viewers.iter().map(|viewer| with_peer(base(), viewer, now)).collect()
     }
 
     /// Whether somebody takes what a source gives.

@@ -62,7 +62,7 @@ pub async fn watch(
     };
     let ended = or(reading, or(writing, stopped)).await;
     if let Ok(End::Stopped) = ended {
-        let reason = if stop.said() { "the receiver was stopped" } else { "it gets the stream from another now" };
+        let reason = if stop.said() { "it was stopped" } else { "it gets the stream from another now" };
         let bye = Bye { reason: reason.into(), over: false };
         let farewell = async {
             if tx.send(Message::Bye(bye)).await.is_ok() {

@@ -217,6 +217,9 @@ fn prometheus_reads_each_streams_metrics() {
     for stream in ["talk", "other"] {
         assert!(text.contains(&format!("vstream_frames_total {stream}")), "{text}");
     }
+    for own in ["vstream_info None", "vstream_uptime_seconds None"] {
+        assert_eq!(text.matches(own).count(), 1, "{text}");
+    }
 }
 
 #[test]
@@ -316,6 +319,15 @@ fn who_only_looks_what_there_is_has_a_place_too() {
     first.close(None).unwrap();
     closed(first);
     word(&mut page(&at, ""), |word| word["type"] == "hall");
+}
+
+#[test]
+fn auto_keeps_within_what_the_hub_gives_each() {
+    let (_hub, _send, at) = hub(&["--rate-max", "100kbit"]);
+    let told = |word: &Value| word["type"] == "rung" && word["why"].as_str().is_some_and(|why| !why.is_empty());
+    let rung = word(&mut page(&at, "name=talk&rung=auto"), told);
+    assert!(rung["why"].as_str().unwrap().starts_with("the hub gives each 0.1 Mbit/s at most"), "{rung}");
+    assert_eq!(rung["rung"], "240p");
 }
 
 #[test]

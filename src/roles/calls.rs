@@ -1,7 +1,7 @@
 //! Calling and being called: what every role does with addresses. The one layer that retries.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::fault::{self, Fault};
 use crate::greet;
 use crate::link::Link;
+use crate::lock::lock;
 use crate::log::Repeated;
 use crate::message::{Hello, Side, Welcome};
 use crate::path::Hop;
@@ -144,6 +145,7 @@ where
     let strangers = Strangers::new(STRANGERS);
     let (greeted, guests) = async_channel::bounded::<(Link, Hello)>(STRANGERS);
     let mut trouble = Repeated::default();
+    let silent = Arc::<Mutex<Repeated>>::default();
     let accept = async {
         loop {
             match listener.accept().await {
@@ -152,7 +154,7 @@ where
                     if let Some(n) = gave_way.then(|| trouble.again(clock::now())).flatten() {
                         log::warn!("too many silent callers at once: {n} were turned away, the last for {}", link.peer);
                     }
-                    job.spawn(hear(link, stranger, greeted.clone()));
+                    job.spawn(hear(link, stranger, greeted.clone(), silent.clone()));
                 }
                 Err(error) => {
                     if let Some(n) = trouble.again(clock::now()) {
@@ -176,14 +178,25 @@ pub fn host(peer: &str) -> &str {
     peer.rsplit_once(':').map_or(peer, |(host, _)| host)
 }
 
-async fn hear(mut link: Link, stranger: Stranger, greeted: async_channel::Sender<(Link, Hello)>) {
+async fn hear(
+    mut link: Link,
+    stranger: Stranger,
+    greeted: async_channel::Sender<(Link, Hello)>,
+    silent: Arc<Mutex<Repeated>>,
+) {
     let gave_way = async {
         stranger.leave.heard().await;
         None
     };
     match or(async { Some(greet::hear(&mut link).await) }, gave_way).await {
         Some(Ok(hello)) => _ = greeted.send((link, hello)).await,
-        Some(Err(error)) => log::info!("{} was turned away: {}", link.peer, fault::line(&error)),
+        Some(Err(error)) => {
+            let count = if error.is::<greet::Silent>() { lock(&silent).again(clock::now()) } else { Some(1) };
+            let others = |count: u64| if count > 1 { format!(" ({count} of such)") } else { String::new() };
+            if let Some(others) = count.map(others) {
+                log::info!("{} was turned away: {}{others}", link.peer, fault::line(&error));
+            }
+        }
         None => log::debug!("{} said nothing, and others came", link.peer),
     }
 }

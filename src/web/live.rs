@@ -53,7 +53,7 @@ impl Site for Live {
             ("/stream" | "/video_feed", _) | ("/", Some("stream")) => self.stream(&request),
             ("/snapshot", _) | ("/", Some("snapshot")) => self.snapshot(&request).await,
             ("/state", _) => reply::json(&state::of(self)),
-            ("/metrics", _) => reply::whole(StatusCode::OK, metrics::KIND, metrics::of(&[&self.board])),
+            ("/metrics", _) => reply::whole(StatusCode::OK, metrics::KIND, metrics::of(&self.board, &[&self.board])),
             ("/health", _) => reply::text("ok\n"),
             _ => assets::find(PAGE, &request).unwrap_or_else(|| reply::not_found(path)),
         }

@@ -30,7 +30,11 @@ impl Text<'_> {
     fn sample(&mut self, name: &str, stream: &Stream, labels: &[(&str, &str)], value: f64) {
         // Where there is only ever one stream its name stands in `vstream_info`.
         let of = (stream.total.role == "hub").then_some(("stream", &*stream.name));
-        let labels = of.iter().chain(labels).map(|(key, value)| format!("{key}=\"{}\"", escaped(value)));
+        self.value(name, of.iter().chain(labels), value);
+    }
+
+    fn value<'a>(&mut self, name: &str, labels: impl IntoIterator<Item = &'a (&'a str, &'a str)>, value: f64) {
+        let labels = labels.into_iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value)));
         let labels = labels.collect::<Vec<String>>().join(",");
         let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
         _ = writeln!(self.text, "vstream_{name}{labels} {value}");
@@ -59,9 +63,10 @@ impl Text<'_> {
     }
 }
 
-/// The figures of a program's streams, each on its board.
-pub fn of(boards: &[&Board]) -> String {
+/// The figures of a program, and of its streams, each on its board.
+pub fn of(program: &Board, boards: &[&Board]) -> String {
     let now = clock::now();
+    let own = program.total(now);
     let stream = |board: &&Board| {
         let (total, lines) = (board.total(now), board.lines(now));
         let name = total.stream.clone().unwrap_or_default();
@@ -70,15 +75,11 @@ pub fn of(boards: &[&Board]) -> String {
     let streams: Vec<Stream> = boards.iter().map(stream).collect();
     let mut text = Text { text: String::new(), streams: &streams };
     text.metric("info", "gauge", "What runs here.");
-    for stream in &streams {
-        let role = ("role", stream.total.role);
-        let version = ("version", env!("CARGO_PKG_VERSION"));
-        match stream.total.role {
-            "hub" => text.sample("info", stream, &[role, version], 1.0),
-            _ => text.sample("info", stream, &[role, ("stream", &stream.name), version], 1.0),
-        }
-    }
-    text.each("uptime_seconds", "gauge", "Time since the start.", |s| Some(s.total.t));
+    let labels = [("role", own.role), ("version", env!("CARGO_PKG_VERSION"))];
+    let stream = streams.first().filter(|_| own.role != "hub").map(|stream| ("stream", &*stream.name));
+    text.value("info", labels.iter().chain(&stream), 1.0);
+    text.metric("uptime_seconds", "gauge", "Time since the start.");
+    text.value("uptime_seconds", [], own.t);
     text.each("peers", "gauge", "Links that carry the stream.", |s| Some(s.links as f64));
     text.each("viewers", "gauge", "Viewers: of a hub all of them, else those over HTTP.", |s| Some(s.viewers as f64));
     let frames = "Frames sent to or received from all peers.";

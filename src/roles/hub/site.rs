@@ -56,7 +56,7 @@ impl Site for Hall {
             "/metrics" => {
                 let rooms = self.hub.rooms();
                 let boards: Vec<_> = rooms.iter().map(|room| &*room.board).collect();
-                reply::whole(StatusCode::OK, metrics::KIND, metrics::of(&boards))
+                reply::whole(StatusCode::OK, metrics::KIND, metrics::of(&self.hub.job.board, &boards))
             }
             "/health" => reply::text("ok\n"),
             _ => assets::find(PAGE, &request).unwrap_or_else(|| reply::not_found(path)),
