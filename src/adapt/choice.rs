@@ -7,6 +7,9 @@ use crate::clock::Time;
 
 /// A queue that passes by itself is no reason to change.
 const DOWN: Duration = Duration::from_millis(700);
+/// But where a rung costs more times what the network takes, one more of its frames would stand in the way for long.
+const HEAVY: f64 = 4.0;
+const DOWN_AT_ONCE: Duration = Duration::from_millis(200);
 /// A rate that holds for so long is no burst.
 const UP: Duration = Duration::from_millis(3500);
 /// At most once a minute back and forth.
@@ -54,7 +57,8 @@ impl Choice {
         self.high = above.then(|| self.high.unwrap_or(now));
         self.climbs &= above;
         let lasts = |since: Option<Time>, long: Duration| since.is_some_and(|since| now.since(since) >= long);
-        if lasts(self.low, DOWN) {
+        let heavy = costs.get(at).is_some_and(|cost| *cost > HEAVY * takes);
+        if lasts(self.low, if heavy { DOWN_AT_ONCE } else { DOWN }) {
             let mistake = self.since.is_some_and(|(since, from)| {
                 let fitted = from.and_then(|from| costs.get(from)).map(|cost| *cost <= takes);
                 let [short, long] = MISTAKE.map(|mistake| now.since(since) < mistake);
@@ -108,7 +112,9 @@ mod tests {
     #[test]
     fn down_within_a_second_and_up_within_five() {
         let steps = |t: f64, _| if (10.0..30.0).contains(&t) { 2e6 } else { 20e6 };
-        assert_eq!(places(3, 60, steps), [(10.75, 1), (33.5, 2), (34.75, 3)]);
+        assert_eq!(places(3, 60, steps), [(10.25, 1), (33.5, 2), (34.75, 3)]);
+        let less = |t: f64, _| if t >= 10.0 { 5e6 } else { 20e6 };
+        assert_eq!(places(3, 60, less), [(10.75, 2)]);
     }
 
     #[test]
@@ -133,8 +139,10 @@ mod tests {
 
     #[test]
     fn what_passes_by_changes_nothing() {
-        let dips = |t: f64, _| if t % 5.0 < 0.5 { 0.1e6 } else { 20e6 };
-        assert!(places(3, 60, dips).is_empty());
+        for (long, takes) in [(0.5, 4e6), (0.25, 0.1e6)] {
+            let dips = |t: f64, _| if t % 5.0 < long { takes } else { 20e6 };
+            assert!(places(3, 60, dips).is_empty());
+        }
         let bursts = |t: f64, _| if t % 5.0 < 3.0 { 20e6 } else { 1e6 };
         assert!(places(0, 60, bursts).is_empty());
     }
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn a_network_that_falls_soon_after_a_step_up_is_no_mistake() {
         let falls = |t: f64, _| if (10.0..20.0).contains(&t) { 0.3e6 } else { 20e6 };
-        let all = [(3.5, 2), (4.75, 3), (10.75, 0), (23.5, 1), (24.75, 2), (26.0, 3)];
+        let all = [(3.5, 2), (4.75, 3), (10.25, 0), (23.5, 1), (24.75, 2), (26.0, 3)];
         assert_eq!(places(1, 60, falls), all);
     }
 
