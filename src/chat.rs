@@ -3,18 +3,18 @@
 //! What a guest may cost: `LINE` characters a line, `BURST` lines at once and one a second after that, `keep` lines of history.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use crate::allowance::Allowance;
 use crate::clock::Time;
 use crate::word::{Said, Word};
 
 /// Characters of a name, and of a line that is said.
 const NAME: usize = 32;
 pub const LINE: usize = 500;
-/// Lines at once of a guest, and of all who come and go; then one for each `REFILL`.
+/// Lines at once of a guest, and of all who come and go; then so many a second.
 const BURST: f64 = 5.0;
 const COMINGS: f64 = 10.0;
-const REFILL: Duration = Duration::from_secs(1);
+const REFILL: f64 = 1.0;
 /// Names that are muted at most; beyond them the first is forgotten.
 const MUTED: usize = 1000;
 
@@ -26,7 +26,7 @@ pub struct Chat {
     history: VecDeque<Said>,
     keep: usize,
     entered: u64,
-    comings: Lines,
+    comings: Allowance,
     /// Who may say nothing, by name, the last first: who leaves and comes back has not got the word again.
     muted: VecDeque<String>,
 }
@@ -38,14 +38,10 @@ struct Guest {
     streams: bool,
     /// All are told when it comes and goes: it streams, or has a name of its own.
     known: bool,
-    lines: Lines,
+    lines: Allowance,
     /// It was told that it is too fast.
     hushed: bool,
 }
-
-/// Lines that there may be at once, when that was counted.
-#[derive(Debug)]
-struct Lines(f64, Time);
 
 /// What comes of a word.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +55,7 @@ pub enum Effect {
 impl Chat {
     pub fn new(keep: usize) -> Chat {
         let (guests, history, muted) = Default::default();
-        Chat { guests, history, keep, entered: 0, comings: Lines(COMINGS, Time::default()), muted }
+        Chat { guests, history, keep, entered: 0, comings: Allowance::new(COMINGS, REFILL), muted }
     }
 
     /// Takes somebody in, under the name that was asked for or one of the hub's; its number. Errors: why not.
@@ -74,8 +70,8 @@ impl Chat {
         let mut effects = vec![Effect::To(id, Word::Entered { user: name.clone() })];
         effects.extend(self.history.iter().map(|said| Effect::To(id, Word::Said(said.clone()))));
         let known = streams || wanted.is_some();
-        self.guests.push(Guest { id, name, streams, known, lines: Lines(BURST, now), hushed: false });
-        if known && self.comings.another(now, COMINGS) {
+        self.guests.push(Guest { id, name, streams, known, lines: Allowance::new(BURST, REFILL), hushed: false });
+        if known && self.comings.takes(now) {
             effects.push(Effect::All(Word::Told { text: told }));
         }
         Ok((id, effects))
@@ -85,7 +81,7 @@ impl Chat {
         let Some(at) = self.guests.iter().position(|guest| guest.id == id) else { return Vec::new() };
         let guest = self.guests.remove(at);
         let told = Effect::All(Word::Told { text: format!("{} has left", guest.name) });
-        if guest.known && self.comings.another(now, COMINGS) { vec![told] } else { Vec::new() }
+        if guest.known && self.comings.takes(now) { vec![told] } else { Vec::new() }
     }
 
     pub fn name(&self, id: u64) -> Option<&str> {
@@ -100,7 +96,7 @@ impl Chat {
         if text.is_empty() {
             return Vec::new();
         }
-        let hushed = std::mem::replace(&mut guest.hushed, !guest.lines.another(now, BURST));
+        let hushed = std::mem::replace(&mut guest.hushed, !guest.lines.takes(now));
         if guest.hushed {
             let text = format!("not so fast: {BURST} lines at once, then one a second");
             return if hushed { Vec::new() } else { told(text) };
@@ -215,17 +211,6 @@ impl Chat {
     fn nameless(&self, kind: &str) -> String {
         let numbered = (1..).map(|n| format!("{kind} {n}"));
         numbered.into_iter().find(|name| self.free(name).is_ok()).unwrap_or_default()
-    }
-}
-
-impl Lines {
-    /// Whether there may be one more now, where so many may be at once.
-    fn another(&mut self, now: Time, most: f64) -> bool {
-        let Lines(left, since) = *self;
-        let left = (left + now.since(since).div_duration_f64(REFILL)).min(most);
-        let may = left >= 1.0;
-        *self = Lines(if may { left - 1.0 } else { left }, now);
-        may
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod adapt;
 pub mod alarm;
+pub mod allowance;
 pub mod assembly;
 pub mod chat;
 pub mod cli;

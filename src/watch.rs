@@ -10,6 +10,7 @@ use async_io::Timer;
 use smol::future::or;
 
 use crate::alarm::Alarm;
+use crate::allowance::Allowance;
 use crate::assembly::Assembly;
 use crate::clock::{self, Time};
 use crate::exchange::{self, Pinging};
@@ -142,7 +143,7 @@ async fn read(
     let mut assembly = Assembly::default();
     let (mut expected, mut crossed, mut began) = (0, 0, clock::now());
     let mut making: Option<(Entry, merge::Begin)> = None;
-    let mut strange = Strange::default();
+    let (mut strange, mut words) = (Strange::default(), Allowance::of_words());
     let alive = || *peer.link().heard.get_or_insert(0) += 1;
     loop {
         match rx.recv().await? {
@@ -212,6 +213,7 @@ async fn read(
             }
             Some(Message::Ping(sent)) => {
                 alive();
+                words.taken().await;
                 outgoing.send(Outgoing::Message(exchange::answer(sent))).await?;
             }
             Some(Message::Pong(pong)) => {
@@ -220,7 +222,10 @@ async fn read(
                 }
             }
             Some(Message::Path(hops)) => path.extend(hops)?,
-            Some(Message::Word(word)) => word::hear(talk, word)?,
+            Some(Message::Word(word)) => {
+                words.taken().await;
+                word::hear(talk, word)?;
+            }
             Some(Message::Bye(bye)) if bye.over => return Ok(End::Over(printable(&bye.reason))),
             Some(Message::Bye(bye)) => return Ok(End::Left(printable(&bye.reason))),
             Some(_) => bail!("the publisher sent what only a watcher may"),

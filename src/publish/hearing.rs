@@ -13,6 +13,7 @@ use smol::future::or;
 use super::serving::Serving;
 use super::with;
 use crate::alarm::Alarm;
+use crate::allowance::Allowance;
 use crate::clock;
 use crate::draft::Draft;
 use crate::exchange;
@@ -31,7 +32,7 @@ impl Serving {
     /// Reads until the far side leaves; its reason.
     pub(super) async fn read(&self, held: &Mutex<VecDeque<Draft>>, talk: Option<&Talk>) -> Result<String> {
         let Serving { peer, state, .. } = self;
-        let (mut alarm, mut more) = (Alarm::default(), false);
+        let (mut alarm, mut more, mut words) = (Alarm::default(), false, Allowance::of_words());
         loop {
             if !more {
                 self.rest(&mut alarm).await;
@@ -45,12 +46,18 @@ impl Serving {
                 None => bail!("the connection was closed"),
                 Some(Message::Report(report)) => {
                     let settled = self.reported(&mut **rx, &report);
+                    if settled == 0 {
+                        drop(rx);
+                        words.taken().await;
+                    }
                     with(held, |held| held.drain(..settled.min(held.len())).for_each(drop));
                     if !state.patient.load(Ordering::Relaxed) {
                         state.changed.notify(usize::MAX);
                     }
                 }
                 Some(Message::Ping(sent)) => {
+                    drop(rx);
+                    words.taken().await;
                     let offset = peer.link().offset.best().map_or(0, |best| best.offset);
                     with(&state.asked, |asked| *asked = sent.shifted(-offset));
                     let _ = state.replies.0.try_send(exchange::answer(sent)); // a flood of pings is not answered
@@ -70,7 +77,11 @@ impl Serving {
                     }
                 }
                 Some(Message::Bye(bye)) => return Ok(printable(&bye.reason)),
-                Some(Message::Word(word)) => word::hear(talk, word)?,
+                Some(Message::Word(word)) => {
+                    drop(rx);
+                    words.taken().await;
+                    word::hear(talk, word)?;
+                }
                 Some(_) => bail!("the watcher sent what only a publisher may"),
             }
         }

@@ -11,6 +11,7 @@ use smol::stream::StreamExt;
 use super::Hub;
 use super::room::{Guest, Room, Stream};
 use super::socket::{Heard, Rx, Tx, Visit, farewell, heard, refuse, text};
+use crate::allowance::Allowance;
 use crate::clock;
 use crate::codec;
 use crate::frame::Frame;
@@ -82,7 +83,7 @@ async fn take(
 ) -> Result<()> {
     let feeder = into.join();
     let epoch = fastrand::u64(..);
-    let mut seq = 0;
+    let (mut seq, mut words) = (0, Allowance::of_words());
     while let Some(message) = rx.next().await {
         match message.map_err(plain)? {
             Message::Binary(data) => {
@@ -93,12 +94,13 @@ async fn take(
                 }
             }
             Message::Text(said) => {
+                words.taken().await;
                 if let Heard::Word(Word::Say { text }) = heard(&said)? {
                     guest.say(&text);
                 }
             }
             Message::Close(_) => return Ok(()),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => words.taken().await,
         }
     }
     Ok(())

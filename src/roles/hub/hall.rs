@@ -11,6 +11,7 @@ use smol::stream::StreamExt;
 
 use super::Hub;
 use super::socket::{self, text};
+use crate::allowance::Allowance;
 use crate::clock::Time;
 use crate::endpoint;
 use crate::greet;
@@ -62,7 +63,9 @@ pub async fn serve(hub: &Hub, mut link: Link, hello: Hello) {
     };
     // It asks for pictures, pings now and then, and says bye.
     let leaving = async {
+        let mut words = Allowance::of_words();
         loop {
+            words.taken().await;
             match link.rx.recv().await {
                 Ok(Some(Message::Word(Word::Poster { name, .. }))) => _ = ask.try_send(name),
                 Ok(Some(Message::Ping(_) | Message::Word(_))) => {}
@@ -85,7 +88,12 @@ pub async fn show(hub: &Hub, mut socket: Socket, peer: SocketAddr) {
             hub.job.stop.pause(AGAIN).await;
         }
     };
-    let leaving = async { while let Some(Ok(_)) = rx.next().await {} };
+    let leaving = async {
+        let mut words = Allowance::of_words();
+        while let Some(Ok(_)) = rx.next().await {
+            words.taken().await;
+        }
+    };
     or(telling, leaving).await;
 }
 

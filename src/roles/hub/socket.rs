@@ -20,6 +20,7 @@ use super::playing::Playing;
 use super::room::{Guest, Room};
 use super::viewer::{LOOK, hear, rewish, tell_place};
 use super::watched::{Seen, Watched};
+use crate::allowance::Allowance;
 use crate::clock::{self, Time};
 use crate::fault;
 use crate::frame::Frame;
@@ -255,27 +256,40 @@ impl Page<'_> {
     }
 
     async fn listen(&self, rx: &mut Rx) -> Result<()> {
+        let mut words = Allowance::of_words();
         while let Some(message) = rx.next().await {
-            match message.map_err(plain)? {
+            let awaited = match message.map_err(plain)? {
                 Message::Text(said) => match heard(&said)? {
                     Heard::Shown { shown, ms } => self.shown(shown, ms),
-                    Heard::Word(word) => hear(&self.guest, &self.watched, word),
+                    Heard::Word(word) => {
+                        hear(&self.guest, &self.watched, word);
+                        false
+                    }
                 },
-                Message::Pong(sent) => self.round_trip(&sent),
+                Message::Pong(sent) => {
+                    self.round_trip(&sent);
+                    false
+                }
                 Message::Close(_) => return Ok(()),
-                Message::Ping(_) | Message::Frame(_) => {} // answered below us
+                Message::Ping(_) | Message::Frame(_) => false, // answered below us
                 Message::Binary(_) => bail!("a page that watches sends no pictures"),
+            };
+            if !awaited {
+                words.taken().await;
             }
         }
         Ok(())
     }
 
-    fn shown(&self, seq: u64, ms: f64) {
+    /// Whether a picture was on its way that has been shown with that.
+    fn shown(&self, seq: u64, ms: f64) -> bool {
         let now = clock::now();
         let own = Duration::from_secs_f64(ms.clamp(0.0, 10_000.0) / 1000.0);
-        if lock(&self.flight).shown(seq, now, own) {
+        let landed = lock(&self.flight).shown(seq, now, own);
+        if landed {
             self.landed.notify(usize::MAX);
         }
+        landed
     }
 
     fn round_trip(&self, sent: &[u8]) {
