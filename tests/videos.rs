@@ -130,6 +130,29 @@ fn a_script_ends_with_the_video() {
 }
 
 #[test]
+fn a_killed_hub_takes_nobodys_place_in_a_video() {
+    use std::io::Write;
+    let Some(films) = films(40) else { return };
+    let (first, to) = hub(films.path(), &["--prepare"]);
+    let mut anna = player(&[&to, "--video", "film", "--user", "anna"]);
+    anna.stats(|line| line["size"].is_string());
+    let mut stdin = anna.stdin();
+    stdin.write_all(b"/pause\n/seek 38\n").unwrap();
+    (0..2).for_each(|_| _ = anna.stats(|_| true)); // the hub says twice a second where that is
+    first.signal(rustix::process::Signal::KILL);
+    drop(first);
+    anna.says("calling again");
+    let again = ["hub", "--listen", &to, "--rungs", "240p", "--library", films.path().to_str().unwrap()];
+    let _second = vstream(&again);
+    anna.says("connected");
+    (0..4).for_each(|_| _ = anna.stats(|_| true)); // it would be over if it did not stand still
+    let begun = std::time::Instant::now();
+    stdin.write_all(b"/play\n").unwrap();
+    anna.says("the video is over");
+    assert!(begun.elapsed() < Duration::from_secs(20), "it began again");
+}
+
+#[test]
 fn what_is_named_wrongly_is_told_with_what_there_is() {
     let Some(films) = films(2) else { return };
     let (_hub, to) = hub(films.path(), &[]);

@@ -46,11 +46,19 @@ export class Room {
       if (word.type === "entered") {
         this.tries = 0;
         this.waiting = false;
+        if (this.been && this.at) this.goBack(this.at);
         this.been = this.inside = true;
         this.notice("waiting for the picture");
       }
+      if (word.type === "at") this.at = word.position < word.duration ? word : null;
       this.on.word(word);
     }
+  }
+
+  /** On in a video where it was, though the hub does not know any more. */
+  goBack({ position, paused }) {
+    this.send({ type: "seek", to: position });
+    if (paused) this.send({ type: "pause", paused });
   }
 
   async paint(data) {

@@ -23,7 +23,7 @@ use crate::roles::calls::{Visits, dial_telling, hello};
 use crate::roles::neighbours::Neighbours;
 use crate::roles::{Job, output};
 use crate::stop::Stop;
-use crate::word::{Talk, Word};
+use crate::word::{At, Talk, Word};
 
 /// Words that wait, from the hub and to it.
 const WORDS: usize = 64;
@@ -189,7 +189,8 @@ impl Session {
             leave.say();
             std::future::pending().await
         };
-        let mut staying = pin!(or(self.visits(call, stay, leave, (talk.as_ref(), &words)), or(hearing, stopping)));
+        let mut staying =
+            pin!(or(self.visits(call, stay, leave, (talk.as_ref(), &words, &say)), or(hearing, stopping)));
         let ordered = async { Err(self.ordered(Some(&say)).await) };
         match or(ordered, async { Ok((&mut staying).await) }).await {
             Ok(next) => next,
@@ -207,10 +208,11 @@ impl Session {
         call: &Call,
         stay: &S,
         leave: &Stop,
-        (talk, words): (Option<&Talk>, &Receiver<Word>),
+        (talk, words, say): (Option<&Talk>, &Receiver<Word>, &Sender<Word>),
     ) -> Order {
         let back = || if self.attended { Order::Look(call.clone()) } else { Order::Rest };
         let (mut visits, mut retry) = (Visits::default(), Retry::default());
+        let mut was_at = None;
         while !leave.said() && !stay.is_over() {
             let mut failed = false;
             let left = async {
@@ -231,6 +233,9 @@ impl Session {
             visits.arrived();
             retry = Retry::default();
             self.arrived(call);
+            if let Some(at) = was_at.filter(|_| talk.is_some()) {
+                return_to(at, say);
+            }
             let ended = stay.with(link, welcome, leave, talk).await;
             while let Ok(word) = words.try_recv() {
                 self.hear(word); // what was said before it ended
@@ -251,6 +256,7 @@ impl Session {
                 Ok(End::Broken(reason)) => format!("{} is gone: {reason}", call.to),
                 Err(error) => return self.refused(error, back()),
             };
+            was_at = self.view().at.filter(|at| !at.is_over());
             log::warn!("{notice}: calling again");
             self.change(|view| view.notice = Some(format!("{notice}: calling again")));
             or(self.job.stop.pause(retry.delay()), leave.heard()).await; // not in circles, whoever it is
@@ -353,4 +359,11 @@ impl Session {
         self.job.stop.heard().await;
         Order::Rest
     }
+}
+
+/// Goes on in a video where it was, though the hub does not know any more.
+fn return_to(at: At, say: &Sender<Word>) {
+    let pause = at.paused.then_some(Word::Pause { paused: true });
+    let words = [Word::Seek { to: at.position }].into_iter().chain(pause);
+    words.for_each(|word| _ = say.try_send(word)); // it is empty but for what was said in vain
 }
