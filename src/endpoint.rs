@@ -57,6 +57,11 @@ impl Endpoint {
         self.host.is_empty() || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
 
+    /// Whether it is this machine's alone to call.
+    pub fn is_here_alone(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(NAME)
     }

@@ -367,7 +367,8 @@ fn videos_are_watched_where_and_how_each_viewer_likes() {
     let source = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=10:duration=4"];
     common::output("ffmpeg", &[&source[..], &["-pix_fmt", "yuv420p", clip.to_str().unwrap()]].concat());
     let library = dir.path().to_str().unwrap();
-    let (mut hub, to) = hub(&["--library", library, "--prepare", "--rungs", "240p,360p"]);
+    let (mut hub, to) = hub(&["--library", library, "--prepare", "--rungs", "240p,360p", "--announce"]);
+    hub.says("is for this machine alone: it is not announced");
     let at = format!("{to}/clip");
     recv(&format!("{to}/none")).end().ended_with(4).saying("there is clip"); // though nobody watches it yet
     // To its end, at its own speed; a machine that is late leaves frames out.

@@ -230,8 +230,9 @@ impl Recording for Film {
         if self.stop.said() {
             return Ok(None);
         }
-        let well = self.child.0.wait().is_ok_and(|status| status.success());
-        if let Some(error) = said(&self.errors).filter(|_| !well) {
+        // Who is killed says nothing.
+        if let Some(status) = self.child.0.wait().ok().filter(|status| !status.success()) {
+            let error = said(&self.errors).unwrap_or_else(|| status.to_string());
             if self.given == 0 {
                 return Err(Fault::device(format!("{}: {error}", self.name)).into());
             }

@@ -141,8 +141,11 @@ pub fn run(args: HubArgs) -> Result<()> {
         for on in on {
             let on = args.cert.on(on, &args.http)?;
             let listener = listen(&job, &on).await?;
-            if args.announce {
-                announced.push(neighbours::announce(&listener.local())?);
+            let local = listener.local();
+            if args.announce && local.is_here_alone() {
+                log::warn!("{local} is for this machine alone: it is not announced");
+            } else if args.announce {
+                announced.push(neighbours::announce(&local)?);
             }
             let (me, keyed) = (hub.clone(), job.keyed(&on).key.is_some());
             let guest = move |link, hello| me.clone().guest(link, hello, on.name.clone(), keyed);
@@ -214,11 +217,15 @@ impl Hub {
         }
         let found = match name {
             Some(name) => rooms.get(name),
-            None => rooms.get(endpoint::NAME).or_else(|| rooms.values().next().filter(|_| rooms.len() == 1)),
+            None => {
+                let mut live = rooms.values().filter(|room| room.stream().is_some());
+                let (first, more) = (live.next(), live.next().is_some());
+                rooms.get(endpoint::NAME).filter(|room| room.stream().is_some()).or(first.filter(|_| !more))
+            }
         };
         let why = match name {
             Some(name) => format!("there is no stream {}", crate::greet::printable(name)),
-            None if rooms.is_empty() => "nobody streams here now".to_string(),
+            None if rooms.values().all(|room| room.stream().is_none()) => "nobody streams here now".to_string(),
             None => "name one of several, as HUB/NAME".to_string(),
         };
         found.cloned().ok_or_else(|| why + &self.there(&rooms))

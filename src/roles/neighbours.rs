@@ -12,6 +12,8 @@ use crate::greet::printable;
 const KIND: &str = "_vstream._tcp.local.";
 /// What says by which transport it is called.
 const SCHEME: &str = "scheme";
+/// The certificate that it shows. Whoever may announce a hub to this network may as well announce another.
+const PIN: &str = "pin";
 
 /// A hub that is announced for as long as this is kept.
 pub struct Announced {
@@ -23,8 +25,9 @@ pub struct Announced {
 pub fn announce(on: &Endpoint) -> Result<Announced> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     // Two hubs of one machine differ by their ports.
-    let (name, host) = (format!("{host} {}", on.port), format!("{host}.local."));
-    let about = HashMap::from([(SCHEME.to_string(), on.scheme.clone())]);
+    let (name, host) = (format!("{host} {} {}", on.scheme, on.port), format!("{host}.local."));
+    let pin = on.option(PIN).map(|pin| (PIN.to_string(), pin.to_string()));
+    let about: HashMap<_, _> = [(SCHEME.to_string(), on.scheme.clone())].into_iter().chain(pin).collect();
     let info = ServiceInfo::new(KIND, &name, &host, "", on.port, about).context("it could not be named")?;
     let info = info.enable_addr_auto();
     let (daemon, name) = (daemon()?, info.get_fullname().to_string());
@@ -98,7 +101,8 @@ fn endpoint(found: &ResolvedService) -> Option<Endpoint> {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),
     };
-    crate::transports::dialled(&format!("{scheme}://{host}:{}", found.get_port())).ok()
+    let pin = found.get_property_val_str(PIN).map_or(String::new(), |pin| format!("?{PIN}={pin}"));
+    crate::transports::dialled(&format!("{scheme}://{host}:{}{pin}", found.get_port())).ok()
 }
 
 #[cfg(test)]
@@ -109,13 +113,15 @@ mod tests {
     /// A name of its own, as others may run here at once.
     #[test]
     fn what_is_announced_is_found_until_it_goes() {
-        let on = Endpoint::parse("udp://127.0.0.1:41873").unwrap();
+        let pin = format!("sha256:{}", "ab".repeat(32));
+        let on = Endpoint::parse(&format!("tls://127.0.0.1:41873?pin={pin}")).unwrap();
         let announced = announce(&on).unwrap();
         let mut neighbours = Neighbours::look().unwrap();
         let mut until = |wanted: bool| {
             let seen = async {
                 while let Some(all) = neighbours.next().await {
-                    if all.iter().any(|(_, at)| at.port == 41873 && at.scheme == "udp") == wanted {
+                    let same = |at: &Endpoint| at.port == 41873 && at.scheme == "tls" && at.option(PIN) == Some(&*pin);
+                    if all.iter().any(|(name, at)| name.ends_with("tls 41873") && same(at)) == wanted {
                         return true;
                     }
                 }

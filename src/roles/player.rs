@@ -71,6 +71,10 @@ fn rung(text: &str) -> Result<String, String> {
     known.then(|| text.to_string()).ok_or_else(|| "a rung is auto, source, or a size as 720p".to_string())
 }
 
+fn somebody() -> String {
+    format!("guest {}", fastrand::u16(1000..10_000))
+}
+
 fn this_machine() -> Endpoint {
     Endpoint { host: "localhost".to_string(), ..Endpoint::any() }
 }
@@ -80,8 +84,9 @@ impl PlayerArgs {
         let last = || memory.address.as_deref().and_then(|address| transports::dialled(address).ok());
         let to = self.url.clone().or_else(|| last().filter(|_| !self.headless)).unwrap_or_else(this_machine);
         let to = Endpoint { name: self.video.clone().or(to.name), ..to };
-        let known = || memory.user.clone().or_else(|| std::env::var("USER").ok()).filter(|_| !self.headless);
-        let user = self.user.clone().or_else(known);
+        // In a window one is to have a voice, and who has no name has none.
+        let known = || memory.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(somebody);
+        let user = self.user.clone().or_else(|| Some(known()).filter(|_| !self.headless));
         Call { to, user, rung: self.rung.clone() }
     }
 

@@ -147,6 +147,7 @@ function shown({ captured, bytes, width, height }) {
 
 function enter(name) {
   leaveHall();
+  at("video").hidden = false;
   show(name);
   const user = at("user").value.trim();
   const rung = localStorage.getItem("rung") || "auto";
@@ -331,6 +332,7 @@ at("golive").addEventListener("submit", async (event) => {
   try {
     if (!navigator.mediaDevices) throw new Error(`browsers give camera and screen to pages of https alone: open ${encrypted}`);
     sending = await Sending.begin(at("own"), settings, { word, sent, notice, gone, over });
+    at("video").hidden = true;
   } catch (error) {
     at("refused").textContent = `Could not go live: ${error.message}`;
     return;
@@ -366,6 +368,7 @@ let losses = [null, null];
 function leftOut(own) {
   const now = performance.now() / 1000;
   const counts = own ? [own.lost, own.dropped] : null;
+  if (!counts) losses = [null, null];
   const span = now - (counted?.now ?? now);
   if (span > 0 && counts && counted.counts) losses = counts.map((count, i) => Math.max(0, count - counted.counts[i]) / span);
   counted = { now, counts };

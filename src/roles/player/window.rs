@@ -154,8 +154,13 @@ impl Face {
         named.or_else(|| self.session.job.board.whole().stream.clone()).unwrap_or_else(|| "live".to_string())
     }
 
-    /// The bar on top: where one is, and the way back.
-    fn draw_bar(&mut self, ui: &mut egui::Ui, back: &str, add: impl FnOnce(&mut egui::Ui, &mut Face)) -> bool {
+    /// The bar on top: where one is, and the way back, by Escape too where that `escapes`.
+    fn draw_bar(
+        &mut self,
+        ui: &mut egui::Ui,
+        (back, escapes): (&str, bool),
+        add: impl FnOnce(&mut egui::Ui, &mut Face),
+    ) -> bool {
         let mut left = false;
         Panel::top("bar").frame(style::bar()).show_separator_line(false).show(ui, |ui| {
             ui.horizontal(|ui| {
@@ -164,7 +169,7 @@ impl Face {
                 add(ui, self);
             });
         });
-        left || (!self.typing && ui.input(|input| input.key_pressed(Key::Escape)))
+        left || (escapes && !self.typing && ui.input(|input| input.key_pressed(Key::Escape)))
     }
 
     /// What went wrong, and what is waited for.

@@ -16,7 +16,7 @@ use crate::word::{Live, Video};
 impl Face {
     pub fn draw_hall(&mut self, ui: &mut Ui, view: &View) {
         let hub = Endpoint { name: None, ..self.call.to.clone() };
-        let left = self.draw_bar(ui, "< Back", |ui, _| {
+        let left = self.draw_bar(ui, ("< Back", true), |ui, _| {
             ui.label(RichText::new(hub.to_string()).strong());
         });
         self.draw_trouble(ui, view);

@@ -34,7 +34,9 @@ impl Face {
             self.draw_trouble(ui, view);
             return Some(self.draw_stage(ui, view));
         }
-        let left = self.draw_bar(ui, "< Leave", |ui, face| face.draw_heading(ui, view));
+        // To end a stream for all takes more than a slip.
+        let back = if view.place == Place::Streaming { ("Stop", false) } else { ("< Leave", true) };
+        let left = self.draw_bar(ui, back, |ui, face| face.draw_heading(ui, view));
         if left {
             self.order(Order::Look(self.call.clone()));
         }
