@@ -19,6 +19,7 @@ pub mod multipart;
 pub mod reply;
 pub mod server;
 pub mod sizes;
+mod slow;
 pub mod socket;
 pub mod state;
 pub mod stream;

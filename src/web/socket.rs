@@ -11,6 +11,7 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use smol_hyper::rt::FuturesIo;
 
 use super::reply::Refusal;
+use super::slow::Slow;
 use super::stream::Stream;
 use super::{Request, Response, reply};
 
@@ -18,7 +19,7 @@ pub use async_tungstenite::tungstenite::Message;
 
 pub type Socket = WebSocketStream<Stream>;
 
-/// What is read at once, and kept for each socket.
+/// What is read at once, and kept for each socket; one whose messages are no longer has little to say, and is read slowly.
 const READ: usize = 4 << 10;
 
 /// The answer that makes a WebSocket of a request's connection, whose messages have so many bytes at most, and what to await
@@ -47,6 +48,7 @@ async fn open(on: OnUpgrade, most: usize) -> Result<Socket> {
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let config = config.read_buffer_size(if most > READ { config.read_buffer_size } else { READ });
     let (stream, read) = (io.into_inner(), read_buf.to_vec());
+    let stream = if most > READ { stream } else { Box::new(Slow::new(stream)) };
     Ok(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await)
 }
 
