@@ -330,7 +330,8 @@ impl Board {
         if self.role == SENDER { Some(self.peers() + viewers) } else { (viewers > 0).then_some(viewers) }
     }
 
-    fn base(&self, now: Time) -> Line {
+    /// What a line has without any peer: no counts.
+    pub fn base(&self, now: Time) -> Line {
         let whole = self.whole();
         Line {
             t: round(now.since(self.started).as_secs_f64()),

@@ -146,7 +146,11 @@ async fn read(
     let (mut strange, mut words) = (Strange::default(), Allowance::of_words());
     let alive = || *peer.link().heard.get_or_insert(0) += 1;
     loop {
-        match rx.recv().await? {
+        let message = rx.recv().await?;
+        if matches!(message, Some(Message::Ping(_) | Message::Pong(_) | Message::Path(_) | Message::Word(_))) {
+            words.taken().await;
+        }
+        match message {
             None => bail!("the connection was closed"),
             Some(Message::Begin(begin)) => {
                 alive();
@@ -213,7 +217,6 @@ async fn read(
             }
             Some(Message::Ping(sent)) => {
                 alive();
-                words.taken().await;
                 outgoing.send(Outgoing::Message(exchange::answer(sent))).await?;
             }
             Some(Message::Pong(pong)) => {
@@ -222,10 +225,7 @@ async fn read(
                 }
             }
             Some(Message::Path(hops)) => path.extend(hops)?,
-            Some(Message::Word(word)) => {
-                words.taken().await;
-                word::hear(talk, word)?;
-            }
+            Some(Message::Word(word)) => word::hear(talk, word)?,
             Some(Message::Bye(bye)) if bye.over => return Ok(End::Over(printable(&bye.reason))),
             Some(Message::Bye(bye)) => return Ok(End::Left(printable(&bye.reason))),
             Some(_) => bail!("the publisher sent what only a watcher may"),

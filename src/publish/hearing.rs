@@ -42,28 +42,25 @@ impl Serving {
             let message = if early.is_some() { early } else { rx.recv().await? };
             with(&state.heard, |heard| *heard = clock::now());
             more = rx.has_more();
-            match message {
+            let awaited = match message {
                 None => bail!("the connection was closed"),
                 Some(Message::Report(report)) => {
                     let settled = self.reported(&mut **rx, &report);
-                    if settled == 0 {
-                        drop(rx);
-                        words.taken().await;
-                    }
                     with(held, |held| held.drain(..settled.min(held.len())).for_each(drop));
                     if !state.patient.load(Ordering::Relaxed) {
                         state.changed.notify(usize::MAX);
                     }
+                    settled > 0
                 }
                 Some(Message::Ping(sent)) => {
-                    drop(rx);
-                    words.taken().await;
                     let offset = peer.link().offset.best().map_or(0, |best| best.offset);
                     with(&state.asked, |asked| *asked = sent.shifted(-offset));
                     let _ = state.replies.0.try_send(exchange::answer(sent)); // a flood of pings is not answered
+                    false
                 }
                 Some(Message::Pong(pong)) => {
                     let taken = with(&state.pinging, |p| p.answered(&pong, clock::now()));
+                    let awaited = taken.is_some();
                     if let Some((exchange, clean)) = taken {
                         let another_way = with(&state.flow, |flow| flow.round_trip(exchange.rtt, clean));
                         let mut link = peer.link();
@@ -75,14 +72,18 @@ impl Serving {
                             link.rate.round_trip(clock::now(), exchange.rtt);
                         }
                     }
+                    awaited
                 }
                 Some(Message::Bye(bye)) => return Ok(printable(&bye.reason)),
                 Some(Message::Word(word)) => {
-                    drop(rx);
-                    words.taken().await;
                     word::hear(talk, word)?;
+                    false
                 }
                 Some(_) => bail!("the watcher sent what only a publisher may"),
+            };
+            if !awaited {
+                drop(rx);
+                words.taken().await;
             }
         }
     }

@@ -66,7 +66,7 @@ impl Text<'_> {
 /// The figures of a program, and of its streams, each on its board.
 pub fn of(program: &Board, boards: &[&Board]) -> String {
     let now = clock::now();
-    let own = program.total(now);
+    let own = program.base(now);
     let stream = |board: &&Board| {
         let (total, lines) = (board.total(now), board.lines(now));
         let name = total.stream.clone().unwrap_or_default();
